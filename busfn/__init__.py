@@ -1,0 +1,1 @@
+"""busfn: Python functions as NATS services."""

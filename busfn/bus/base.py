@@ -1,0 +1,253 @@
+"""What the rest of busfn needs from a message bus.
+
+Four small protocols, each with two implementations that pass the same contract suite: NATS (`busfn.bus.nats`) and
+memory (`busfn.bus.memory`). A bus belongs to one event loop: call it from that loop only. Handlers are plain
+functions, called in the order of arrival from the loop, one at a time: they must return at once and hand real work
+to a task or a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, Protocol
+
+Headers = Mapping[str, str]
+
+NO_HEADERS: Headers = {}
+
+
+class Message(Protocol):
+    """A message as it arrived. ``headers`` are parsed on first use."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def reply(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+Handler = Callable[[Message], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A queued message that was handed to us and must be settled with its `token`."""
+
+    message: Message
+    token: str
+    """What `Queues.settle` needs; plain text, valid from any connection and process."""
+    sequence: int
+    """Place of the message in its stream."""
+    deliveries: int
+    """How often it was handed out, this time included."""
+
+
+class Verdict(Enum):
+    """How a delivery is settled."""
+
+    ACK = b"+ACK"
+    """Done: remove it."""
+    NAK = b"-NAK"
+    """Not done: hand it out again, at once or after a delay."""
+    PROGRESS = b"+WPI"
+    """Still at it: renew the lease."""
+    TERM = b"+TERM"
+    """Never hand it out again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSpec:
+    """A stream to be kept by the bus."""
+
+    name: str
+    subjects: tuple[str, ...]
+    kind: Literal["work", "log"] = "work"
+    """``work``: a message stays until it is acked. ``log``: it stays until a limit is reached."""
+    memory: bool = False
+    """Keep it in memory instead of in files."""
+    max_age: float = 0.0
+    """Seconds a message is kept; 0 for ever."""
+    max_bytes: int = -1
+    max_per_subject: int = -1
+    discard_new: bool = True
+    """When full, refuse new messages (`QueueFull`) instead of dropping old ones."""
+    allow_ttl: bool = False
+    allow_direct: bool = False
+    republish: tuple[str, str, bool] | None = None
+    """(source, destination, headers only): also publish what was stored to plain subscribers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerSpec:
+    """The readers of one subject of a work stream."""
+
+    stream: str
+    name: str
+    subject: str
+    ack_wait: float = 30.0
+    """Seconds without a settlement or progress after which a delivery is handed out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """What a consumer has before it."""
+
+    pending: int
+    """Stored and not yet handed out."""
+    unsettled: int
+    """Handed out and not yet settled."""
+    waiting: int
+    """Pull requests that wait for a message."""
+
+
+class Subscription(Protocol):
+    """Interest in a subject."""
+
+    async def leave(self) -> None:
+        """Stop receiving. On return, everything sent to us before was handled and nothing more will come."""
+
+
+class Channel(Protocol):
+    """A private reply address of this connection; costs no subscription of its own."""
+
+    @property
+    def subject(self) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class Puller(Protocol):
+    """A standing request for deliveries."""
+
+    def wake(self) -> None:
+        """Capacity may have grown: ask for more deliveries now."""
+
+    async def stop(self) -> None:
+        """Take no more. On return nothing more will be delivered; what was in flight to us has been naked."""
+
+
+class Queues(Protocol):
+    """Durable and in-memory work queues."""
+
+    async def ensure_stream(self, spec: StreamSpec) -> None:
+        """Create the stream if it is missing. Never edits one that exists; raises `ConflictError` if it differs in kind."""
+
+    async def ensure_consumer(self, spec: ConsumerSpec) -> None:
+        """Create the consumer if it is missing. Never edits a live one."""
+
+    async def enqueue(
+        self, subject: str, body: bytes, headers: Headers = NO_HEADERS, *, msg_id: str = "", timeout: float = 15.0
+    ) -> int:
+        """Store a message and return its sequence; retried until ``timeout`` (seconds), stored once per ``msg_id``.
+
+        Raises `QueueFull` when the stream refuses it, `ConnectionError` when it could not be stored in time.
+        """
+        ...
+
+    def pull(
+        self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
+    ) -> Puller:
+        """Ask for at most ``capacity()`` unhandled deliveries at a time, now and whenever `Puller.wake` is called."""
+        ...
+
+    def settle(self, token: str, verdict: Verdict, *, delay: float = 0.0) -> None:
+        """Settle a delivery. ``delay`` in seconds goes with NAK only. Settling twice is harmless."""
+
+    async def confirm(self, token: str, *, timeout: float = 5.0) -> None:
+        """Ack and wait until the server has it (`ack_sync`)."""
+
+    async def peek(self, stream: str, sequence: int) -> Message | None:
+        """The stored message, or None when it is gone (settled, expired or purged)."""
+        ...
+
+    async def purge(self, stream: str, subject: str) -> int:
+        """Remove all messages of a subject (wildcards allowed); returns how many."""
+        ...
+
+    async def lag(self, stream: str, consumer: str) -> Lag:
+        """What waits for the consumer. Raises `NotFoundError` when it does not exist."""
+        ...
+
+    async def delete_consumer(self, stream: str, consumer: str) -> None: ...
+
+
+class Blobs(Protocol):
+    """Payloads too large for a message, kept in chunks."""
+
+    async def put(self, name: str, data: bytes, *, ttl: float) -> int:
+        """Store ``data`` under ``name`` for ``ttl`` seconds; returns the number of chunks."""
+        ...
+
+    async def get(self, name: str, chunks: int, sha256: str) -> bytes:
+        """Read it back. Raises `DeserializationError` when a chunk is missing or the hash differs; never hangs."""
+        ...
+
+    async def delete(self, name: str) -> None: ...
+
+
+class Table(Protocol):
+    """A small key-value store, shared by everyone on the bus. Keys are subject tokens joined by dots."""
+
+    async def get(self, key: str) -> bytes | None: ...
+    async def put(self, key: str, value: bytes, *, ttl: float = 0.0) -> None: ...
+    async def create(self, key: str, value: bytes, *, ttl: float = 0.0) -> bool:
+        """Write only if the key does not exist; tells whether it was written. ``ttl`` in whole seconds, 0 = for ever."""
+        ...
+
+    async def delete(self, key: str) -> None: ...
+    async def keys(self) -> list[str]: ...
+
+
+class Bus(Protocol):
+    """A connection to the bus. Owned by one ``async with``."""
+
+    @property
+    def max_body(self) -> int:
+        """Bytes of body that surely fit into one message beside our headers."""
+        ...
+
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def queues(self) -> Queues: ...
+    @property
+    def blobs(self) -> Blobs: ...
+    def table(self, name: str) -> Table: ...
+
+    def publish(self, subject: str, body: bytes = b"", headers: Headers = NO_HEADERS, reply: str = "") -> None:
+        """Send a message; it leaves with the next turn of the loop. While disconnected it is kept and sent later.
+
+        Raises `RequestSizeError` when body and headers are more than the server takes, `ClientClosed` after close,
+        `ConnectionError` when too much is waiting for a lost connection.
+        """
+
+    async def flush(self, timeout: float = 10.0) -> None:
+        """A real barrier: on return the server has processed all we sent before, and we have handled all it sent before
+        it answered. Raises `ConnectionError` when no answer comes in ``timeout`` seconds."""
+
+    async def writable(self) -> None:
+        """Wait until the socket has room: back-pressure for those who publish a lot."""
+
+    async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
+        """Receive a subject (wildcards allowed); on return the server knows."""
+        ...
+
+    def channel(self, handler: Handler) -> Channel:
+        """A new private reply address. A message nobody serves comes back to it with ``Status: 503``."""
+        ...
+
+    async def request(
+        self, subject: str, body: bytes = b"", headers: Headers = NO_HEADERS, *, timeout: float = 5.0
+    ) -> Message:
+        """One message, one answer. Raises `NoResponders` at once, `ConnectionError` after ``timeout`` seconds."""
+        ...
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Called after each reconnect; subscriptions and pulls have been renewed by then."""
+
+    async def close(self) -> None: ...
