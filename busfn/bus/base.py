@@ -135,7 +135,7 @@ class Queues(Protocol):
     """Durable and in-memory work queues."""
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
-        """Create the stream if it is missing. Never edits one that exists; raises `ConflictError` if it differs in kind."""
+        """Create the stream if it is missing, never edit one; raises `ConflictError` if it differs in kind."""
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
         """Create the consumer if it is missing. Never edits a live one."""
@@ -196,7 +196,7 @@ class Table(Protocol):
     async def get(self, key: str) -> bytes | None: ...
     async def put(self, key: str, value: bytes, *, ttl: float = 0.0) -> None: ...
     async def create(self, key: str, value: bytes, *, ttl: float = 0.0) -> bool:
-        """Write only if the key does not exist; tells whether it was written. ``ttl`` in whole seconds, 0 = for ever."""
+        """Write only if the key does not exist; tells whether it did. ``ttl`` in whole seconds, 0 = for ever."""
         ...
 
     async def delete(self, key: str) -> None: ...

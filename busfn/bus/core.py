@@ -1,0 +1,302 @@
+"""The bus on NATS: publish, subscribe, request, and what queues, blobs and tables are built from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from busfn.bus.base import NO_HEADERS, Headers
+from busfn.bus.blobs import NatsBlobs
+from busfn.bus.frames import NO_RESPONDERS, Inbound, check_pattern, encode_headers, publish_frame
+from busfn.bus.jetstream import NatsQueues
+from busfn.bus.session import Session
+from busfn.bus.table import NatsTable
+from busfn.config import BusAddress
+from busfn.errors import ClientClosed, ConnectionError, Error, NoResponders, PermissionDeniedError, RequestSizeError
+
+log = logging.getLogger("busfn.bus")
+
+HEADER_ROOM = 4096
+"""Bytes of a message that are left for our headers."""
+_REFUSED = re.compile(
+    r'permissions violation for (publish|subscription)[^"]*"([^"]+)"(?: using queue "([^"]+)")?', re.I
+)
+_BARRIER = 10.0
+
+
+async def connect(
+    address: BusAddress,
+    *,
+    name: str,
+    timeout: float = 5.0,
+    wait: bool = False,
+    blob_stream: str = "BUSFN_main_BLOB",
+    blob_prefix: str = "busfn.main.blob",
+) -> NatsBus:
+    """Connect to a NATS server within ``timeout`` seconds; with ``wait`` a server that is not up yet is waited for.
+
+    Raises `ConnectionError` when none answers, `AuthError` when it refuses us, `VersionError` when it is too old.
+    """
+    bus = NatsBus(address, name=name, blob_stream=blob_stream, blob_prefix=blob_prefix)
+    try:
+        await bus.open(timeout, wait=wait)
+    except BaseException:
+        await bus.close()
+        raise
+    return bus
+
+
+class _Request:
+    """A request that waits for its answer."""
+
+    __slots__ = ("fragile", "future", "subject")
+
+    def __init__(self, subject: str, future: asyncio.Future[Inbound], fragile: bool) -> None:
+        self.subject = subject
+        self.future = future
+        self.fragile = fragile
+
+    def __call__(self, message: Inbound) -> None:
+        if not self.future.done():
+            self.future.set_result(message)
+
+    def fail(self, error: Error) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class NatsSubscription:
+    """Interest in a subject; see `busfn.bus.base.Subscription`."""
+
+    def __init__(self, session: Session, sid: int) -> None:
+        self._session = session
+        self._sid = sid
+
+    async def leave(self) -> None:
+        """Stop receiving; on return all that was sent before was handled. Idempotent."""
+        session = self._session
+        if session.closed or self._sid not in session.interests():
+            return
+        session.drop(self._sid)
+        try:
+            await session.barrier(_BARRIER)
+        except (ConnectionError, ClientClosed):
+            log.debug("the connection went away while leaving")  # and the subscription with it
+        finally:
+            session.forget(self._sid)
+
+
+class NatsChannel:
+    """A private reply address; see `busfn.bus.base.Channel`."""
+
+    def __init__(self, slots: dict[str, Callable[[Inbound], None]], prefix: str, token: str) -> None:
+        self._slots = slots
+        self._token = token
+        self.subject = prefix + token
+
+    def close(self) -> None:
+        """Drop whatever still arrives."""
+        self._slots.pop(self._token, None)
+
+
+class NatsBus:
+    """A connection to NATS, kept until it is closed; see `busfn.bus.base.Bus`."""
+
+    def __init__(self, address: BusAddress, *, name: str, blob_stream: str, blob_prefix: str) -> None:
+        self._session = Session(address, name, self)
+        self._loop = asyncio.get_running_loop()
+        self.inbox = f"{address.inbox_prefix}.{secrets.token_hex(10)}"
+        self._prefix = f"{self.inbox}."
+        self._slots: dict[str, Callable[[Inbound], None]] = {}
+        self._counter = 0
+        self._callbacks: list[Callable[[], None]] = []
+        self.queues = NatsQueues(self)
+        self.blobs = NatsBlobs(self, self.queues, blob_stream, blob_prefix)
+
+    async def open(self, timeout: float, *, wait: bool = False) -> None:
+        """Make the first connection; `connect` does it."""
+        await self._session.start(timeout, wait=wait)
+        try:
+            await self.subscribe(f"{self.inbox}.*", self._answered)
+        except PermissionDeniedError as error:
+            prefix = self._session.address.inbox_prefix
+            raise PermissionDeniedError(
+                f"this user may not receive answers on {prefix}.>: set inbox_prefix to what its permissions allow"
+            ) from error
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # facts
+
+    @property
+    def max_body(self) -> int:
+        return self._session.max_payload - HEADER_ROOM
+
+    @property
+    def connected(self) -> bool:
+        return self._session.connected
+
+    @property
+    def closed(self) -> bool:
+        return self._session.closed
+
+    def table(self, name: str) -> NatsTable:
+        """The key-value bucket ``name``; it is created by the first write."""
+        return NatsTable(self, name)
+
+    # sending
+
+    def publish(self, subject: str, body: bytes = b"", headers: Headers = NO_HEADERS, reply: str = "") -> None:
+        block = encode_headers(headers) if headers else b""
+        if len(block) + len(body) > self._session.max_payload:
+            raise RequestSizeError(
+                f"a message of {len(body)} bytes and {len(block)} bytes of headers to {subject}:"
+                f" the server takes {self._session.max_payload} bytes"
+            )
+        self._session.send(publish_frame(subject, reply, block, body))
+
+    async def flush(self, timeout: float = 10.0) -> None:
+        await self._session.barrier(timeout)
+
+    async def writable(self) -> None:
+        await self._session.writable()
+
+    async def wait_connected(self, timeout: float) -> None:
+        """Wait for a connection; raises `ConnectionError` after ``timeout`` seconds."""
+        await self._session.wait_up(timeout)
+
+    # receiving
+
+    async def subscribe(self, subject: str, handler: Callable[[Inbound], None], *, queue: str = "") -> NatsSubscription:
+        check_pattern(subject, queue)
+        sid = self._session.add(subject, queue, handler)
+        interest = self._session.interests()[sid]
+        try:
+            await self._confirm()
+        except BaseException:
+            self._session.drop(sid)
+            self._session.forget(sid)
+            raise
+        if interest.refusal is not None:
+            self._session.forget(sid)
+            raise interest.refusal
+        return NatsSubscription(self._session, sid)
+
+    async def _confirm(self) -> None:
+        """A barrier that outlives one lost connection: subscriptions are renewed by the session."""
+        try:
+            await self._session.barrier(_BARRIER)
+        except ConnectionError:
+            await self._session.barrier(_BARRIER)
+
+    def channel(self, handler: Callable[[Inbound], None]) -> NatsChannel:
+        token = self._token()
+        self._slots[token] = handler
+        return NatsChannel(self._slots, self._prefix, token)
+
+    def _token(self) -> str:
+        self._counter += 1
+        return f"{self._counter:x}"
+
+    def _answered(self, message: Inbound) -> None:
+        slot = self._slots.get(message.subject[len(self._prefix) :])
+        if slot is not None:
+            slot(message)
+
+    async def request(
+        self, subject: str, body: bytes = b"", headers: Headers = NO_HEADERS, *, timeout: float = 5.0
+    ) -> Inbound:
+        return await self.ask(subject, body, headers, timeout=timeout)
+
+    async def ask(
+        self, subject: str, body: bytes = b"", headers: Headers = NO_HEADERS, *, timeout: float, fragile: bool = False
+    ) -> Inbound:
+        """`request`; a ``fragile`` one fails as soon as the connection is lost, for callers who can repeat it."""
+        if self._session.closed:
+            raise ClientClosed("the bus is closed")
+        token = self._token()
+        waiting = self._slots[token] = _Request(subject, self._loop.create_future(), fragile)
+        timer = self._loop.call_later(timeout, _expire, waiting, timeout)
+        try:
+            self.publish(subject, body, headers, self._prefix + token)
+            answer = await waiting.future
+        finally:
+            timer.cancel()
+            self._slots.pop(token, None)
+        if answer.status == NO_RESPONDERS:
+            raise NoResponders(f"nobody serves {subject}")
+        return answer
+
+    # events of the session
+
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    def on_refused(self, text: str) -> None:
+        """An error line of the server: fail whoever caused it."""
+        log.warning("the server says: %s", text)
+        found = _REFUSED.search(text)
+        if found is None:
+            return  # the server closes the connection after all other errors, and the session makes a new one
+        error = PermissionDeniedError(f"the server refused this user: {text}")
+        if found[1].lower() == "publish":
+            self._refuse_requests(found[2].lower(), error)
+        else:
+            self._refuse_subscriptions(found[2].lower(), (found[3] or "").lower(), error)
+
+    def _refuse_requests(self, subject: str, error: Error) -> None:
+        for slot in list(self._slots.values()):
+            if isinstance(slot, _Request) and slot.subject.lower() == subject:
+                slot.fail(error)
+
+    def _refuse_subscriptions(self, subject: str, queue: str, error: Error) -> None:
+        for interest in self._session.interests().values():
+            if interest.subject.lower() == subject and queue in ("", interest.queue.lower()):
+                interest.refusal = error
+
+    def on_down(self) -> None:
+        for slot in list(self._slots.values()):
+            if isinstance(slot, _Request) and slot.fragile:
+                slot.fail(ConnectionError("the connection was lost"))
+
+    def on_up(self) -> None:
+        for callback in (self.queues.renew_pulls, *self._callbacks):
+            try:
+                callback()
+            except Exception:
+                log.exception("a callback failed after a reconnect")
+
+    async def require_jetstream(self) -> None:
+        """Raise `ServiceError` with advice unless the server and our account have JetStream."""
+        await self.queues.api.require()
+
+    async def close(self) -> None:
+        """Stop pulls, let the server process what was sent, close. Pending requests get `ClientClosed`. Idempotent."""
+        if self._session.closed:
+            return
+        await self.queues.stop_pulls()
+        if self._session.connected:
+            try:
+                await self._session.barrier(2.0)
+            except ConnectionError:
+                log.warning("the bus was closed without a last word from the server")
+        await self._session.close()
+        for slot in list(self._slots.values()):
+            if isinstance(slot, _Request):
+                slot.fail(ClientClosed("the bus was closed while this request waited"))
+        self._slots.clear()
+
+
+def _expire(waiting: _Request, timeout: float) -> None:
+    waiting.fail(ConnectionError(f"no answer from {waiting.subject} within {timeout:g} s"))

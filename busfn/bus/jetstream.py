@@ -1,0 +1,257 @@
+"""Queues on JetStream, by plain requests and messages."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from busfn.bus.api import (
+    CONSUMER_DIFFERS,
+    CONSUMER_NOT_FOUND,
+    FILTERS_OVERLAP,
+    NO_MESSAGE,
+    OUT_OF_SPACE,
+    STORE_REFUSED,
+    STREAM_DIFFERS,
+    STREAM_NOT_FOUND,
+    SUBJECTS_OVERLAP,
+    TOO_LARGE,
+    Api,
+    ApiError,
+    attempts,
+    read_answer,
+)
+from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, StreamSpec, Verdict
+from busfn.bus.frames import Inbound
+from busfn.bus.pull import NatsPuller
+from busfn.errors import (
+    ConflictError,
+    ConnectionError,
+    InvalidError,
+    NotFoundError,
+    QueueFull,
+    RequestSizeError,
+    ServiceError,
+)
+
+if TYPE_CHECKING:
+    from busfn.bus.core import NatsBus
+
+_NANO = 1_000_000_000
+_DEDUPE_WINDOW = 120.0
+
+
+class SubjectFull(QueueFull):
+    """The stream has the most messages it may keep under this subject."""
+
+
+def stream_config(spec: StreamSpec) -> dict[str, Any]:
+    """The stream as the server wants to be told."""
+    config: dict[str, Any] = {
+        "name": spec.name,
+        "subjects": list(spec.subjects),
+        "retention": "workqueue" if spec.kind == "work" else "limits",
+        "storage": "memory" if spec.memory else "file",
+        "discard": "new" if spec.discard_new else "old",
+        "discard_new_per_subject": spec.discard_new and spec.max_per_subject > 0,
+        "max_age": int(spec.max_age * _NANO),
+        "max_bytes": spec.max_bytes,
+        "max_msgs": -1,
+        "max_consumers": -1,
+        "max_msg_size": -1,
+        "max_msgs_per_subject": spec.max_per_subject,
+        "duplicate_window": int(min(spec.max_age or _DEDUPE_WINDOW, _DEDUPE_WINDOW) * _NANO),
+        "num_replicas": 1,
+        "allow_msg_ttl": spec.allow_ttl,
+        "allow_direct": spec.allow_direct,
+        "allow_atomic": spec.kind == "work",
+    }
+    if spec.republish is not None:
+        source, destination, headers_only = spec.republish
+        config["republish"] = {"src": source, "dest": destination, "headers_only": headers_only}
+    return config
+
+
+def consumer_config(spec: ConsumerSpec) -> dict[str, Any]:
+    """The consumer as the server wants to be told.
+
+    Nothing is limited but by what workers pull: a limit on unsettled messages would count delayed retries, too.
+    No server backoff: it changes the delay of a NAK.
+    """
+    return {
+        "name": spec.name,
+        "durable_name": spec.name,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(spec.ack_wait * _NANO),
+        "max_deliver": -1,
+        "max_ack_pending": -1,
+        "max_waiting": 10000,
+        "filter_subject": spec.subject,
+        "replay_policy": "instant",
+    }
+
+
+class NatsQueues:
+    """Work queues on JetStream; see `busfn.bus.base.Queues`."""
+
+    def __init__(self, bus: NatsBus) -> None:
+        self._bus = bus
+        self.api = Api(bus)
+        self._specs: dict[tuple[str, str], ConsumerSpec] = {}
+        self._pullers: set[NatsPuller] = set()
+        self._next_puller = 0
+
+    async def ensure_stream(self, spec: StreamSpec) -> None:
+        config = stream_config(spec)
+        try:
+            await self.api.call(f"STREAM.CREATE.{spec.name}", config)
+        except ApiError as error:
+            if error.code == SUBJECTS_OVERLAP:
+                raise ConflictError(f"stream {spec.name}: another stream keeps its subjects already") from error
+            if error.code != STREAM_DIFFERS:
+                raise
+            await self._check_kind(spec, config)
+
+    async def _check_kind(self, spec: StreamSpec, wanted: dict[str, Any]) -> None:
+        """An existing stream may have other limits, set by an operator, but it must be of the same kind."""
+        info = await self.api.call(f"STREAM.INFO.{spec.name}")
+        existing = info["config"]
+        for key in ("retention", "storage"):
+            if existing[key] != wanted[key]:
+                raise ConflictError(f"stream {spec.name} exists with {key} {existing[key]}, not {wanted[key]}")
+
+    async def ensure_consumer(self, spec: ConsumerSpec) -> None:
+        self._specs[spec.stream, spec.name] = spec
+        payload = {"stream_name": spec.stream, "config": consumer_config(spec), "action": "create"}
+        try:
+            await self.api.call(f"CONSUMER.CREATE.{spec.stream}.{spec.name}.{spec.subject}", payload)
+        except ApiError as error:
+            if error.code == STREAM_NOT_FOUND:
+                raise NotFoundError(f"there is no stream {spec.stream}") from error
+            if error.code in FILTERS_OVERLAP:
+                raise ConflictError(f"consumer {spec.name}: another consumer reads {spec.subject} already") from error
+            if error.code != CONSUMER_DIFFERS:
+                raise
+
+    async def ensure_again(self, stream: str, consumer: str) -> None:
+        """Make a consumer again that was deleted under a puller."""
+        spec = self._specs.get((stream, consumer))
+        if spec is None:
+            raise NotFoundError(f"there is no consumer {consumer} on {stream}")
+        await self.ensure_consumer(spec)
+
+    async def enqueue(
+        self, subject: str, body: bytes, headers: Headers = NO_HEADERS, *, msg_id: str = "", timeout: float = 15.0
+    ) -> int:
+        # Always with an id: an answer may be lost after the message was stored, and we send it again then.
+        named = {**headers, "Nats-Msg-Id": msg_id or headers.get("Nats-Msg-Id") or uuid.uuid4().hex}
+        failure: Exception | None = None
+        async for limit in attempts(self._bus, timeout):
+            try:
+                answer = read_answer(await self._bus.ask(subject, body, named, timeout=limit, fragile=True))
+                return int(answer["seq"])
+            except KeyError as error:
+                raise ServiceError(f"{subject}: what answered is no stream") from error
+            except ConnectionError as error:  # no responders included: a leader may be about to be elected
+                failure = error
+            except ApiError as error:
+                failure = _classify(error, subject)
+        raise ConnectionError(f"{subject} could not be stored within {timeout:g} s: {failure}") from failure
+
+    def pull(
+        self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
+    ) -> NatsPuller:
+        self._next_puller += 1
+        puller = NatsPuller(self._bus, self, stream, consumer, capacity, handler, self._next_puller)
+        self._pullers.add(puller)
+        puller.start()
+        return puller
+
+    def forget_puller(self, puller: NatsPuller) -> None:
+        """Called by a puller that has stopped."""
+        self._pullers.discard(puller)
+
+    def renew_pulls(self) -> None:
+        """After a reconnect the server has forgotten what we asked for."""
+        for puller in list(self._pullers):
+            puller.renew()
+
+    async def stop_pulls(self) -> None:
+        """Stop all pullers."""
+        await asyncio.gather(*(puller.stop() for puller in list(self._pullers)))
+
+    def settle(self, token: str, verdict: Verdict, *, delay: float = 0.0) -> None:
+        body = verdict.value
+        if delay > 0:
+            if verdict is not Verdict.NAK:
+                raise InvalidError("only a NAK can have a delay")
+            body += json.dumps({"delay": int(delay * _NANO)}).encode()
+        self._bus.publish(token, body)
+
+    async def confirm(self, token: str, *, timeout: float = 5.0) -> None:
+        failure: Exception | None = None
+        async for limit in attempts(self._bus, timeout):
+            try:
+                await self._bus.ask(token, Verdict.ACK.value, timeout=limit, fragile=True)
+                return
+            except ConnectionError as error:
+                failure = error
+        raise ConnectionError(f"an ack was not confirmed within {timeout:g} s") from failure
+
+    async def peek(self, stream: str, sequence: int) -> Inbound | None:
+        try:
+            answer = await self.api.call(f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+        except ApiError as error:
+            if error.code == STREAM_NOT_FOUND:
+                raise NotFoundError(f"there is no stream {stream}") from error
+            if error.code == NO_MESSAGE or error.status == 404:
+                return None
+            raise
+        stored = answer["message"]
+        body, block = (base64.b64decode(stored.get(key) or "") for key in ("data", "hdrs"))
+        return Inbound(stored["subject"], "", body, block)
+
+    async def purge(self, stream: str, subject: str) -> int:
+        try:
+            answer = await self.api.call(f"STREAM.PURGE.{stream}", {"filter": subject})
+        except ApiError as error:
+            if error.code == STREAM_NOT_FOUND:
+                raise NotFoundError(f"there is no stream {stream}") from error
+            raise
+        return int(answer.get("purged", 0))
+
+    async def lag(self, stream: str, consumer: str) -> Lag:
+        try:
+            info = await self.api.call(f"CONSUMER.INFO.{stream}.{consumer}")
+        except ApiError as error:
+            if error.code in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
+                raise NotFoundError(f"there is no consumer {consumer} on {stream}") from error
+            raise
+        return Lag(info["num_pending"], info["num_ack_pending"], info["num_waiting"])
+
+    async def delete_consumer(self, stream: str, consumer: str) -> None:
+        self._specs.pop((stream, consumer), None)
+        try:
+            await self.api.call(f"CONSUMER.DELETE.{stream}.{consumer}")
+        except ApiError as error:
+            if error.code not in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
+                raise
+
+
+def _classify(error: ApiError, subject: str) -> Exception:
+    """Raise what another attempt would not change; return the rest."""
+    full = error.code == STORE_REFUSED and "maximum" in error.description
+    if full and "per subject" in error.description:
+        raise SubjectFull(f"{subject}: {error.description}") from error
+    if full or error.code in OUT_OF_SPACE:
+        raise QueueFull(f"{subject}: {error.description}") from error
+    if error.code == TOO_LARGE:
+        raise RequestSizeError(f"{subject}: {error.description}") from error
+    if error.status != 503:
+        raise error
+    return error

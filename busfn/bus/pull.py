@@ -1,0 +1,192 @@
+"""A standing request for the messages of a consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from busfn.bus.base import Delivery, Verdict
+from busfn.bus.frames import Inbound
+from busfn.errors import ClientClosed, Error, ProtocolError
+
+if TYPE_CHECKING:
+    from busfn.bus.core import NatsBus, NatsSubscription
+    from busfn.bus.jetstream import NatsQueues
+
+log = logging.getLogger("busfn.bus")
+
+EXPIRES = 30.0
+HEARTBEAT = 5.0
+_NANO = 1_000_000_000
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+_GONE = ("consumer deleted", "consumer not found", "stream deleted")
+
+
+def read_token(token: str) -> tuple[int, int]:
+    """Sequence in the stream and number of deliveries, from either form of ack subject.
+
+    ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>...`` has 9 tokens; the second form has the domain and the
+    hash of the account before the stream.
+    """
+    parts = token.split(".")
+    at = 4 if len(parts) == 9 else 6
+    try:
+        return int(parts[at + 1]), int(parts[at])
+    except (IndexError, ValueError) as error:
+        raise ProtocolError(f"not an ack subject: {token!r}") from error
+
+
+class NatsPuller:
+    """Keeps as many deliveries asked for as there is capacity; see `busfn.bus.base.Puller`.
+
+    A pull that was served in full ends without a word, so we count: `_asked` is what the server may still send.
+    """
+
+    def __init__(
+        self,
+        bus: NatsBus,
+        queues: NatsQueues,
+        stream: str,
+        consumer: str,
+        capacity: Callable[[], int],
+        handler: Callable[[Delivery], None],
+        number: int,
+    ) -> None:
+        self._bus = bus
+        self._queues = queues
+        self._stream = stream
+        self._consumer = consumer
+        self._capacity = capacity
+        self._handler = handler
+        self._loop = asyncio.get_running_loop()
+        self._inbox = f"{bus.inbox}.pull.{number}"
+        self._api = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._asked = 0
+        self._pulls = 0
+        self._scheduled = False
+        self._stopped = False
+        self._heard = 0.0
+        self._subscription: NatsSubscription | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._repairing: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._task = self._loop.create_task(self._begin())
+
+    async def _begin(self) -> None:
+        self._subscription = await self._bus.subscribe(f"{self._inbox}.*", self._receive)
+        self._watch()
+        self._refill()
+
+    # asking
+
+    def wake(self) -> None:
+        """Capacity may have grown: ask for more with the next turn of the loop."""
+        if not self._scheduled and not self._stopped:
+            self._scheduled = True
+            self._loop.call_soon(self._refill)
+
+    def _refill(self) -> None:
+        self._scheduled = False
+        if self._stopped or self._subscription is None or self._repairing is not None or not self._bus.connected:
+            return
+        batch = self._capacity() - self._asked
+        if batch > 0:
+            self._ask(batch)
+
+    def _ask(self, batch: int) -> None:
+        if self._asked == 0:
+            self._heard = self._loop.time()
+        self._asked += batch
+        self._pulls += 1
+        request = {"batch": batch, "expires": int(EXPIRES * _NANO), "idle_heartbeat": int(HEARTBEAT * _NANO)}
+        self._bus.publish(self._api, json.dumps(request).encode(), reply=f"{self._inbox}.{self._pulls}")
+
+    def renew(self) -> None:
+        """What we asked for is void: ask again."""
+        self._asked = 0
+        self.wake()
+
+    def _watch(self) -> None:
+        """Two missed heartbeats: the server has lost our pulls without telling."""
+        if self._stopped:
+            return
+        if self._asked and self._bus.connected and self._loop.time() - self._heard > 2 * HEARTBEAT + 1.0:
+            log.warning("%s on %s: no heartbeat, asking again", self._consumer, self._stream)
+            self.renew()
+        self._timer = self._loop.call_later(HEARTBEAT / 5, self._watch)
+
+    # receiving
+
+    def _receive(self, message: Inbound) -> None:
+        self._heard = self._loop.time()
+        status = message.status
+        if status:
+            self._notice(status, message)
+            return
+        self._asked = max(0, self._asked - 1)
+        if self._stopped or self._capacity() < 1:
+            self._queues.settle(message.reply, Verdict.NAK)
+            return
+        sequence, deliveries = read_token(message.reply)
+        self._handler(Delivery(message, message.reply, sequence, deliveries))
+        self.wake()
+
+    def _notice(self, status: str, message: Inbound) -> None:
+        """A pull has ended, or lives: 100 heartbeat, 404/408 nothing came, 409 see the text, 503 no such consumer."""
+        if status == "100":
+            return
+        text = message.headers.get("Description", "").lower()
+        left = message.headers.get("Nats-Pending-Messages", "")
+        self._asked = max(0, self._asked - int(left)) if left.isdigit() else 0
+        if status == "503" or any(reason in text for reason in _GONE):
+            self._repair()
+        elif status == "408" or "batch completed" in text:
+            self.wake()
+        elif self._timer is not None and not self._stopped:
+            log.info("%s on %s: pull ended with %s %s", self._consumer, self._stream, status, text)
+            self._loop.call_later(_FIRST_PAUSE * random.uniform(0.5, 1.0), self.wake)
+
+    def _repair(self) -> None:
+        self._asked = 0
+        if self._repairing is None and not self._stopped:
+            self._repairing = self._loop.create_task(self._ensure())
+
+    async def _ensure(self) -> None:
+        """Make the consumer again, for as long as it takes."""
+        pause = _FIRST_PAUSE
+        while not self._stopped:
+            try:
+                await self._queues.ensure_again(self._stream, self._consumer)
+                break
+            except Error as error:
+                log.warning("%s on %s is gone: %s", self._consumer, self._stream, error)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        self._repairing = None
+        self.renew()
+
+    # ending
+
+    async def stop(self) -> None:
+        """Take no more; what still arrives is naked. Idempotent."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in (self._task, self._repairing):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+                await asyncio.wait([task])
+        if self._subscription is not None:
+            try:
+                await self._subscription.leave()
+            except (ClientClosed, OSError):
+                log.debug("the bus was closed before its puller")
+        self._queues.forget_puller(self)
