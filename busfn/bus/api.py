@@ -102,9 +102,8 @@ class Api:
         async for limit in attempts(self._asker, timeout):
             try:
                 return read_answer(await self._asker.ask(f"$JS.API.{verb}", body, timeout=limit, fragile=True))
-            except NoResponders:
-                failure = ServiceError(f"JetStream does not answer on this server. {_ADVICE}")
-                timeout = 0.0
+            except NoResponders as error:
+                raise ServiceError(f"this server has no JetStream. {_ADVICE}") from error
             except ConnectionError as error:
                 failure = error
             except ApiError as error:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import math
 from typing import TYPE_CHECKING
 
-from busfn.bus.frames import NO_RESPONDERS, Inbound
+from busfn.bus.api import attempts
+from busfn.bus.frames import Inbound
 from busfn.bus.jetstream import SubjectFull
-from busfn.errors import ConnectionError, DeserializationError
+from busfn.errors import ConnectionError, DeserializationError, NoResponders
 
 if TYPE_CHECKING:
     from busfn.bus.core import NatsBus
     from busfn.bus.jetstream import NatsQueues
+
+log = logging.getLogger("busfn.bus")
 
 CHUNK = 512 << 10
 _WINDOW = 8
@@ -63,46 +67,29 @@ class NatsBlobs:
 
     async def _page(self, name: str, wanted: range, parts: dict[int, bytes]) -> None:
         """Read some chunks; one that is missing may be on its way to the replica that answers."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _PATIENCE
-        while missing := [n for n in wanted if n not in parts]:
+        missing = list(wanted)
+        async for _ in attempts(self._bus, _PATIENCE):
             await self._read(name, missing, parts)
-            if all(n in parts for n in wanted):
+            missing = [n for n in wanted if n not in parts]
+            if not missing:
                 return
-            if loop.time() >= deadline:
-                raise DeserializationError(f"blob {name} is not complete: chunk {missing[0]} is gone or expired")
-            await asyncio.sleep(0.05)
+        raise DeserializationError(f"blob {name} is not complete: chunk {missing[0]} is gone or expired")
 
     async def _read(self, name: str, numbers: list[int], parts: dict[int, bytes]) -> None:
         """One batch Direct Get, closed by a status; silence ends it, too."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
 
         def receive(message: Inbound) -> None:
-            if done.done():
-                return
-            if not message.status:
-                n = message.headers.get("Nats-Subject", "").rpartition(".")[2]
-                parts[int(n)] = message.body
-            elif message.status == NO_RESPONDERS:
-                done.set_exception(ConnectionError(f"no stream {self._stream} that can be read directly"))
-            else:
-                done.set_result(None)
+            parts[int(message.headers["Nats-Subject"].rpartition(".")[2])] = message.body
 
-        subjects = [f"{self._prefix}.{name}.{n}" for n in numbers]
-        channel = self._bus.channel(receive)
+        query = json.dumps({"multi_last": [f"{self._prefix}.{name}.{n}" for n in numbers]}).encode()
         try:
-            self._bus.publish(
-                f"$JS.API.DIRECT.GET.{self._stream}",
-                json.dumps({"multi_last": subjects}).encode(),
-                reply=channel.subject,
+            await self._bus.ask(
+                f"$JS.API.DIRECT.GET.{self._stream}", query, timeout=_SILENCE, fragile=True, each=receive
             )
-            async with asyncio.timeout(_SILENCE):
-                await done
-        except (TimeoutError, ConnectionError) as error:
-            raise DeserializationError(f"blob {name} cannot be read: {error or 'no answer'}") from error
-        finally:
-            channel.close()
+        except NoResponders as error:
+            raise DeserializationError(f"blob {name} cannot be read: no stream {self._stream}") from error
+        except ConnectionError:
+            log.debug("blob %s: no answer, asking again", name)
 
     async def delete(self, name: str) -> None:
         await self._queues.purge(self._stream, f"{self._prefix}.{name}.*")

@@ -20,6 +20,7 @@ HIGH_WATER = 1 << 20
 _WRITE_AT = 1 << 16
 PING_INTERVAL = 10.0
 MOST_PINGS = 2
+_GOODBYE = 1.0
 
 
 class Owner(Protocol):
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._room = asyncio.Event()
         self._room.set()
         self._lost = False
+        self._gone: asyncio.Future[None] = self._loop.create_future()
         opened.transport.set_write_buffer_limits(high=HIGH_WATER)
         opened.transport.set_protocol(self)
         self._keepalive = self._loop.call_later(PING_INTERVAL, self._check_alive)
@@ -164,13 +166,17 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the transport."""
-        if self._lost:
-            return
+        if not self._gone.done():
+            self._gone.set_result(None)
+        if not self._lost:
+            self._end(ConnectionError("the connection was lost"))
+            self._owner.on_lost(self, exc)
+
+    def _end(self, error: Error) -> None:
         self._lost = True
         self._keepalive.cancel()
         self._room.set()
-        self._fail_pings(ConnectionError("the connection was lost"))
-        self._owner.on_lost(self, exc)
+        self._fail_pings(error)
 
     def _fail_pings(self, error: Error) -> None:
         pongs, self._pongs = self._pongs, deque()
@@ -182,9 +188,7 @@ class Connection(asyncio.Protocol):
     async def close(self) -> None:
         """Write what waits and close the socket, without telling the owner."""
         self._flush()
-        self._lost = True
-        self._keepalive.cancel()
-        self._room.set()
-        self._fail_pings(ConnectionError("the connection was closed"))
+        self._end(ConnectionError("the connection was closed"))
         self._transport.close()
-        await asyncio.sleep(0)  # the transport lets go of its socket with the next turn
+        await asyncio.wait([self._gone], timeout=_GOODBYE)
+        self._transport.abort()

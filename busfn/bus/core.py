@@ -17,7 +17,15 @@ from busfn.bus.jetstream import NatsQueues
 from busfn.bus.session import Session
 from busfn.bus.table import NatsTable
 from busfn.config import BusAddress
-from busfn.errors import ClientClosed, ConnectionError, Error, NoResponders, PermissionDeniedError, RequestSizeError
+from busfn.errors import (
+    ClientClosed,
+    ConnectionError,
+    Error,
+    NoResponders,
+    PermissionDeniedError,
+    RequestSizeError,
+    ResourceExhaustedError,
+)
 
 log = logging.getLogger("busfn.bus")
 
@@ -54,15 +62,22 @@ async def connect(
 class _Request:
     """A request that waits for its answer."""
 
-    __slots__ = ("fragile", "future", "subject")
+    __slots__ = ("each", "fragile", "future", "subject")
 
-    def __init__(self, subject: str, future: asyncio.Future[Inbound], fragile: bool) -> None:
+    def __init__(
+        self, subject: str, future: asyncio.Future[Inbound], fragile: bool, each: Callable[[Inbound], None] | None
+    ) -> None:
         self.subject = subject
         self.future = future
         self.fragile = fragile
+        self.each = each
 
     def __call__(self, message: Inbound) -> None:
-        if not self.future.done():
+        if self.future.done():
+            return
+        if self.each is not None and not message.status:
+            self.each(message)
+        else:
             self.future.set_result(message)
 
     def fail(self, error: Error) -> None:
@@ -80,11 +95,10 @@ class NatsSubscription:
     async def leave(self) -> None:
         """Stop receiving; on return all that was sent before was handled. Idempotent."""
         session = self._session
-        if session.closed or self._sid not in session.interests():
-            return
-        session.drop(self._sid)
         try:
-            await session.barrier(_BARRIER)
+            if session.connected and self._sid in session.interests():
+                session.drop(self._sid)
+                await session.barrier(_BARRIER)
         except (ConnectionError, ClientClosed):
             log.debug("the connection went away while leaving")  # and the subscription with it
         finally:
@@ -184,14 +198,18 @@ class NatsBus:
         interest = self._session.interests()[sid]
         try:
             await self._confirm()
+            if interest.refusal is not None:
+                raise interest.refusal
         except BaseException:
             self._session.drop(sid)
             self._session.forget(sid)
             raise
-        if interest.refusal is not None:
-            self._session.forget(sid)
-            raise interest.refusal
+        interest.confirmed = True
         return NatsSubscription(self._session, sid)
+
+    def listen(self, subject: str, handler: Callable[[Inbound], None]) -> NatsSubscription:
+        """`subscribe` without waiting for the server: what we send later, it handles later."""
+        return NatsSubscription(self._session, self._session.add(subject, "", handler))
 
     async def _confirm(self) -> None:
         """A barrier that outlives one lost connection: subscriptions are renewed by the session."""
@@ -220,13 +238,23 @@ class NatsBus:
         return await self.ask(subject, body, headers, timeout=timeout)
 
     async def ask(
-        self, subject: str, body: bytes = b"", headers: Headers = NO_HEADERS, *, timeout: float, fragile: bool = False
+        self,
+        subject: str,
+        body: bytes = b"",
+        headers: Headers = NO_HEADERS,
+        *,
+        timeout: float,
+        fragile: bool = False,
+        each: Callable[[Inbound], None] | None = None,
     ) -> Inbound:
-        """`request`; a ``fragile`` one fails as soon as the connection is lost, for callers who can repeat it."""
+        """`request`; a ``fragile`` one fails as soon as the connection is lost, for callers who can repeat it.
+
+        With ``each``, all messages go there until one with a status closes the answer.
+        """
         if self._session.closed:
             raise ClientClosed("the bus is closed")
         token = self._token()
-        waiting = self._slots[token] = _Request(subject, self._loop.create_future(), fragile)
+        waiting = self._slots[token] = _Request(subject, self._loop.create_future(), fragile, each)
         timer = self._loop.call_later(timeout, _expire, waiting, timeout)
         try:
             self.publish(subject, body, headers, self._prefix + token)
@@ -248,7 +276,8 @@ class NatsBus:
         log.warning("the server says: %s", text)
         found = _REFUSED.search(text)
         if found is None:
-            return  # the server closes the connection after all other errors, and the session makes a new one
+            self._refuse_unconfirmed(text)
+            return  # the server closes the connection after most other errors, and the session makes a new one
         error = PermissionDeniedError(f"the server refused this user: {text}")
         if found[1].lower() == "publish":
             self._refuse_requests(found[2].lower(), error)
@@ -265,7 +294,15 @@ class NatsBus:
             if interest.subject.lower() == subject and queue in ("", interest.queue.lower()):
                 interest.refusal = error
 
+    def _refuse_unconfirmed(self, text: str) -> None:
+        """The server does not say which subscription was one too many."""
+        if "maximum subscriptions" in text.lower():
+            for interest in self._session.interests().values():
+                if not interest.confirmed:
+                    interest.refusal = ResourceExhaustedError(f"the server refused a subscription: {text}")
+
     def on_down(self) -> None:
+        self.queues.void_pulls()
         for slot in list(self._slots.values()):
             if isinstance(slot, _Request) and slot.fragile:
                 slot.fail(ConnectionError("the connection was lost"))

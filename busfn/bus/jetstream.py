@@ -139,11 +139,10 @@ class NatsQueues:
                 raise
 
     async def ensure_again(self, stream: str, consumer: str) -> None:
-        """Make a consumer again that was deleted under a puller."""
+        """Make a consumer again that was deleted under a puller, if it was made here."""
         spec = self._specs.get((stream, consumer))
-        if spec is None:
-            raise NotFoundError(f"there is no consumer {consumer} on {stream}")
-        await self.ensure_consumer(spec)
+        if spec is not None:
+            await self.ensure_consumer(spec)
 
     async def enqueue(
         self, subject: str, body: bytes, headers: Headers = NO_HEADERS, *, msg_id: str = "", timeout: float = 15.0
@@ -169,7 +168,6 @@ class NatsQueues:
         self._next_puller += 1
         puller = NatsPuller(self._bus, self, stream, consumer, capacity, handler, self._next_puller)
         self._pullers.add(puller)
-        puller.start()
         return puller
 
     def forget_puller(self, puller: NatsPuller) -> None:
@@ -177,9 +175,14 @@ class NatsQueues:
         self._pullers.discard(puller)
 
     def renew_pulls(self) -> None:
-        """After a reconnect the server has forgotten what we asked for."""
+        """There is a connection again: ask."""
         for puller in list(self._pullers):
-            puller.renew()
+            puller.wake()
+
+    def void_pulls(self) -> None:
+        """With the connection the server has forgotten what we asked for."""
+        for puller in list(self._pullers):
+            puller.void()
 
     async def stop_pulls(self) -> None:
         """Stop all pullers."""

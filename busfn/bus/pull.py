@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from busfn.bus.base import Delivery, Verdict
 from busfn.bus.frames import Inbound
-from busfn.errors import ClientClosed, Error, ProtocolError
+from busfn.errors import Error, ProtocolError
 
 if TYPE_CHECKING:
-    from busfn.bus.core import NatsBus, NatsSubscription
+    from busfn.bus.core import NatsBus
     from busfn.bus.jetstream import NatsQueues
 
 log = logging.getLogger("busfn.bus")
@@ -70,20 +70,12 @@ class NatsPuller:
         self._pulls = 0
         self._scheduled = False
         self._stopped = False
-        self._heard = 0.0
-        self._subscription: NatsSubscription | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._heard = self._loop.time()
+        self._pause = _FIRST_PAUSE
         self._repairing: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to ask."""
-        self._task = self._loop.create_task(self._begin())
-
-    async def _begin(self) -> None:
-        self._subscription = await self._bus.subscribe(f"{self._inbox}.*", self._receive)
-        self._watch()
-        self._refill()
+        self._subscription = bus.listen(f"{self._inbox}.*", self._receive)
+        self._timer = self._loop.call_later(HEARTBEAT, self._watch)
+        self.wake()
 
     # asking
 
@@ -95,7 +87,7 @@ class NatsPuller:
 
     def _refill(self) -> None:
         self._scheduled = False
-        if self._stopped or self._subscription is None or self._repairing is not None or not self._bus.connected:
+        if self._stopped or self._repairing is not None or not self._bus.connected:
             return
         batch = self._capacity() - self._asked
         if batch > 0:
@@ -109,10 +101,9 @@ class NatsPuller:
         request = {"batch": batch, "expires": int(EXPIRES * _NANO), "idle_heartbeat": int(HEARTBEAT * _NANO)}
         self._bus.publish(self._api, json.dumps(request).encode(), reply=f"{self._inbox}.{self._pulls}")
 
-    def renew(self) -> None:
-        """What we asked for is void: ask again."""
+    def void(self) -> None:
+        """Nothing comes of what we asked for."""
         self._asked = 0
-        self.wake()
 
     def _watch(self) -> None:
         """Two missed heartbeats: the server has lost our pulls without telling."""
@@ -120,8 +111,9 @@ class NatsPuller:
             return
         if self._asked and self._bus.connected and self._loop.time() - self._heard > 2 * HEARTBEAT + 1.0:
             log.warning("%s on %s: no heartbeat, asking again", self._consumer, self._stream)
-            self.renew()
-        self._timer = self._loop.call_later(HEARTBEAT / 5, self._watch)
+            self.void()
+            self.wake()
+        self._timer = self._loop.call_later(HEARTBEAT, self._watch)
 
     # receiving
 
@@ -131,6 +123,7 @@ class NatsPuller:
         if status:
             self._notice(status, message)
             return
+        self._pause = _FIRST_PAUSE
         self._asked = max(0, self._asked - 1)
         if self._stopped or self._capacity() < 1:
             self._queues.settle(message.reply, Verdict.NAK)
@@ -150,43 +143,37 @@ class NatsPuller:
             self._repair()
         elif status == "408" or "batch completed" in text:
             self.wake()
-        elif self._timer is not None and not self._stopped:
+        elif not self._stopped:
             log.info("%s on %s: pull ended with %s %s", self._consumer, self._stream, status, text)
-            self._loop.call_later(_FIRST_PAUSE * random.uniform(0.5, 1.0), self.wake)
+            self._loop.call_later(self._next_pause(), self.wake)
+
+    def _next_pause(self) -> float:
+        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
+        return pause * random.uniform(0.5, 1.0)
 
     def _repair(self) -> None:
-        self._asked = 0
+        self.void()
         if self._repairing is None and not self._stopped:
             self._repairing = self._loop.create_task(self._ensure())
 
     async def _ensure(self) -> None:
-        """Make the consumer again, for as long as it takes."""
-        pause = _FIRST_PAUSE
-        while not self._stopped:
-            try:
-                await self._queues.ensure_again(self._stream, self._consumer)
-                break
-            except Error as error:
-                log.warning("%s on %s is gone: %s", self._consumer, self._stream, error)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, _LONGEST_PAUSE)
+        """Make the consumer again if it was ours, or wait for whoever makes it."""
+        try:
+            await asyncio.sleep(self._next_pause())
+            await self._queues.ensure_again(self._stream, self._consumer)
+        except Error as error:
+            log.warning("%s on %s is gone: %s", self._consumer, self._stream, error)
         self._repairing = None
-        self.renew()
+        self.wake()  # if it is still missing, the server says so and we come back
 
     # ending
 
     async def stop(self) -> None:
         """Take no more; what still arrives is naked. Idempotent."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-        for task in (self._task, self._repairing):
-            if task is not None and task is not asyncio.current_task():
-                task.cancel()
-                await asyncio.wait([task])
-        if self._subscription is not None:
-            try:
-                await self._subscription.leave()
-            except (ClientClosed, OSError):
-                log.debug("the bus was closed before its puller")
+        self._timer.cancel()
+        if self._repairing is not None:
+            self._repairing.cancel()
+            await asyncio.wait([self._repairing])
+        await self._subscription.leave()
         self._queues.forget_puller(self)

@@ -22,16 +22,16 @@ from typing import Self
 from busfn.config import BusAddress
 from busfn.errors import ConnectionError
 
-# The guardian holds the server. It waits for a word on its standard input, which only the owner holds open: end of file
-# means that the owner is gone, however it died. Signals are left to the owner: the terminal's must not kill the server.
+# The guardian holds the server. It reads its standard input, which only the owner holds open: end of file means that
+# the owner is gone, however it died. It has a session of its own: Ctrl-C in the terminal is for the owner.
 _GUARDIAN = """
 "$1" -c "$2/server.conf" &
 server=$!
 trap '' INT TERM HUP QUIT
 echo "guardian: server $server"
 exec >/dev/null 2>&1
-read -r word || word="$3"
-kill -"$word" "$server"
+read -r nothing
+kill -"$3" "$server"
 wait "$server"
 cd / && rm -rf "$2"
 """
@@ -150,6 +150,10 @@ class EmbeddedServer:
         raise ConnectionError(
             f"nats-server {reason}: {'; '.join(faults or list(self._lines)[-3:]) or 'no word from it'}"
         )
+
+    def wait_exit(self) -> None:
+        """Block until the server is gone, whoever ended it."""
+        self._reader.join()
 
     def stop(self) -> None:
         """Stop the server and remove what is not to be kept; blocks until it is gone. Idempotent."""

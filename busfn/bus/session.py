@@ -31,6 +31,7 @@ class Interest:
     subject: str
     queue: str
     handler: Callable[[Inbound], None]
+    confirmed: bool = False
     refusal: Error | None = None
 
 
@@ -241,10 +242,11 @@ class Session:
             pause = min(pause * 2, LONGEST_PAUSE)
             try:
                 await self._restore_once(last)
+                return
             except Error as error:
                 log.info("no connection yet: %s", error)
-            else:
-                return
+            except Exception:  # whatever it was: giving up would leave us deaf
+                log.exception("an attempt to connect failed")
 
     async def _restore_once(self, last: str) -> None:
         servers = sorted(self._servers(), key=lambda url: (url == last, random.random()))
@@ -253,6 +255,8 @@ class Session:
         if failure is not None:
             raise failure
         await self.barrier(_ATTEMPT)
+        if self._connection is None:
+            raise ConnectionError("the new connection is lost already")
         log.warning("connected again")
         self._events.on_up()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
+import uuid
 from typing import TYPE_CHECKING
 
 from busfn.bus.api import STREAM_DIFFERS, STREAM_NOT_FOUND, WRONG_SEQUENCE, ApiError, attempts, read_answer
@@ -93,29 +93,19 @@ class NatsTable:
     async def _alive(self, subjects: list[str]) -> list[str]:
         """The keys among them that hold a value."""
         found: list[str] = []
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def receive(message: Inbound) -> None:
-            if message.status:
-                if not done.done():
-                    done.set_result(None)
-            elif not _is_marker(message):
+            if not _is_marker(message):
                 found.append(message.headers["Nats-Subject"].removeprefix(self._prefix))
 
-        channel = self._bus.channel(receive)
-        try:
-            body = json.dumps({"multi_last": subjects}).encode()
-            self._bus.publish(f"$JS.API.DIRECT.GET.{self._stream}", body, reply=channel.subject)
-            async with asyncio.timeout(_TIMEOUT):
-                await done
-        except TimeoutError as error:
-            raise ConnectionError(f"{self._stream} did not answer within {_TIMEOUT:g} s") from error
-        finally:
-            channel.close()
+        query = json.dumps({"multi_last": subjects}).encode()
+        await self._bus.ask(f"$JS.API.DIRECT.GET.{self._stream}", query, timeout=_TIMEOUT, each=receive)
         return found
 
     async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> None:
         """Store a message; the bucket is made when it turns out to be missing."""
+        # With an id: when the answer to the first attempt was lost, the second one is told of the first one's success.
+        headers = {**headers, "Nats-Msg-Id": uuid.uuid4().hex}
         failure: Exception | None = None
         async for limit in attempts(self._bus, _TIMEOUT):
             try:

@@ -120,6 +120,9 @@ def _options(url: str, address: BusAddress, name: str, timeout: float) -> dict[s
     }
     if tls or address.tls_ca or address.tls_cert:
         options["tls"] = _tls_context(address)
+    if url not in address.servers:
+        # Learnt from the cluster, as an address: its certificate is checked for the name we were told to trust.
+        options["tls_hostname"] = split(address.servers[0]).hostname
     return options | _credentials(url, address)
 
 
