@@ -1,0 +1,177 @@
+"""Work queues in memory: the counterpart of `busfn.bus.jetstream`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, StreamSpec, Verdict
+from busfn.bus.memory_stream import MemoryStream
+from busfn.bus.patterns import matches, overlap
+from busfn.bus.pull import read_token
+from busfn.errors import ConflictError, ConnectionError, Error, InvalidError, NotFoundError, QueueFull
+
+if TYPE_CHECKING:
+    from busfn.bus.memory import MemoryBroker, MemoryBus
+
+
+class MemoryPuller:
+    """A standing request for deliveries; see `busfn.bus.base.Puller`."""
+
+    def __init__(
+        self,
+        queues: MemoryQueues,
+        stream: MemoryStream,
+        consumer: str,
+        capacity: Callable[[], int],
+        handler: Callable[[Delivery], None],
+    ) -> None:
+        self._queues = queues
+        self._stream = stream
+        self._consumer = consumer
+        self._capacity = capacity
+        self._handler = handler
+        self._coming = 0
+        self._stopped = False
+        stream.pullers_of(consumer).append(self)
+        stream.serve()
+
+    def room(self) -> int:
+        """How many deliveries it can take beyond those on their way to it."""
+        return 0 if self._stopped else self._capacity() - self._coming
+
+    def take(self, delivery: Delivery) -> None:
+        """Bring a delivery on its way."""
+        self._coming += 1
+        self._queues.broker.post(lambda: self._arrive(delivery))
+
+    def _arrive(self, delivery: Delivery) -> None:
+        self._coming -= 1
+        if self._stopped or self._capacity() < 1:
+            self._queues.settle(delivery.token, Verdict.NAK)
+        else:
+            self._handler(delivery)
+            self.wake()
+
+    def wake(self) -> None:
+        """Capacity may have grown."""
+        if not self._stopped:
+            self._stream.serve()
+
+    def repair(self) -> None:
+        """The consumer was deleted: make it again if it was made here."""
+        self._queues.ensure_again(self._stream.spec.name, self._consumer)
+
+    async def stop(self) -> None:
+        """Take no more; what is on its way is naked. Idempotent."""
+        self._stopped = True
+        pullers = self._stream.pullers_of(self._consumer)
+        if self in pullers:
+            pullers.remove(self)
+            await self._queues.bus.flush()
+            self._queues.pullers.discard(self)
+
+
+class MemoryQueues:
+    """Work queues in memory; see `busfn.bus.base.Queues`."""
+
+    def __init__(self, bus: MemoryBus, broker: MemoryBroker) -> None:
+        self.bus = bus
+        self.broker = broker
+        self.pullers: set[MemoryPuller] = set()
+        self._specs: dict[tuple[str, str], ConsumerSpec] = {}
+
+    async def ensure_stream(self, spec: StreamSpec) -> None:
+        existing = self.broker.streams.get(spec.name)
+        if existing is None:
+            self._check_subjects(spec)
+            self.broker.streams[spec.name] = MemoryStream(spec, self.broker)
+        elif (existing.spec.kind, existing.spec.memory) != (spec.kind, spec.memory):
+            raise ConflictError(f"stream {spec.name} exists with another kind or storage")
+
+    def _check_subjects(self, spec: StreamSpec) -> None:
+        kept = [subject for stream in self.broker.streams.values() for subject in stream.spec.subjects]
+        if any(overlap(mine, other) for mine in spec.subjects for other in kept):
+            raise ConflictError(f"stream {spec.name}: another stream keeps its subjects already")
+
+    def _stream(self, name: str) -> MemoryStream:
+        stream = self.broker.streams.get(name)
+        if stream is None:
+            raise NotFoundError(f"there is no stream {name}")
+        stream.sweep()
+        return stream
+
+    async def ensure_consumer(self, spec: ConsumerSpec) -> None:
+        self._stream(spec.stream).add_consumer(spec)
+        self._specs[spec.stream, spec.name] = spec
+
+    def ensure_again(self, stream: str, consumer: str) -> None:
+        """Make a consumer again that was deleted under a puller, if it was made here."""
+        spec = self._specs.get((stream, consumer))
+        if spec is not None:
+            self._stream(stream).add_consumer(spec)
+
+    async def enqueue(
+        self, subject: str, body: bytes, headers: Headers = NO_HEADERS, *, msg_id: str = "", timeout: float = 15.0
+    ) -> int:
+        if self.broker.stream_of(subject) is None:
+            raise ConnectionError(f"{subject} could not be stored: no stream keeps it")
+        named = {**headers, "Nats-Msg-Id": msg_id} if msg_id else headers
+        answer = json.loads((await self.bus.request(subject, body, named, timeout=timeout)).body)
+        if "error" in answer:
+            raise QueueFull(f"{subject}: {answer['error']['description']}")
+        return int(answer["seq"])
+
+    def pull(
+        self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
+    ) -> MemoryPuller:
+        puller = MemoryPuller(self, self._stream(stream), consumer, capacity, handler)
+        self.pullers.add(puller)
+        return puller
+
+    async def stop_pulls(self) -> None:
+        """Stop all pullers."""
+        for puller in list(self.pullers):
+            await puller.stop()
+
+    def settle(self, token: str, verdict: Verdict, *, delay: float = 0.0) -> None:
+        if delay > 0 and verdict is not Verdict.NAK:
+            raise InvalidError("only a NAK can have a delay")
+        self.bus.check_open()
+        self.broker.post(lambda: self._settle(token, verdict, delay))
+
+    def _settle(self, token: str, verdict: Verdict, delay: float) -> None:
+        sequence, _ = read_token(token)
+        _, _, stream, name, *_ = token.split(".")
+        consumer = self.broker.streams[stream].consumers.get(name)
+        if consumer is not None:
+            consumer.settle(sequence, verdict, delay)
+
+    async def confirm(self, token: str, *, timeout: float = 5.0) -> None:
+        self.settle(token, Verdict.ACK)
+        await self.bus.flush(timeout)
+
+    async def peek(self, stream: str, sequence: int) -> Message | None:
+        stored = self._stream(stream).messages.get(sequence)
+        return stored.message if stored is not None else None
+
+    async def purge(self, stream: str, subject: str) -> int:
+        found = self._stream(stream)
+        gone = [number for number, each in found.messages.items() if matches(subject, each.message.subject)]
+        for number in gone:
+            found.remove(number)
+        return len(gone)
+
+    async def lag(self, stream: str, consumer: str) -> Lag:
+        found = self._stream(stream).consumers.get(consumer)
+        if found is None:
+            raise NotFoundError(f"there is no consumer {consumer} on {stream}")
+        return found.lag()
+
+    async def delete_consumer(self, stream: str, consumer: str) -> None:
+        self._specs.pop((stream, consumer), None)
+        try:
+            self._stream(stream).drop_consumer(consumer)
+        except Error:
+            return  # there is nothing to delete

@@ -1,0 +1,94 @@
+"""Fixtures for all tests: a loop, a server, names, and something to collect what arrives.
+
+Async tests say ``pytestmark = pytest.mark.anyio``. ``--uvloop`` runs them on uvloop; ``--bus=memory|embedded|container``
+chooses where the contract suite runs, may be given several times, and is memory and embedded by default.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+
+from busfn.bus.core import NatsBus, connect
+from busfn.bus.server import EmbeddedServer
+from busfn.config import BusAddress
+
+BUSES = ("memory", "embedded", "container")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--bus", action="append", choices=BUSES, default=[], help="where the contract suite runs")
+    parser.addoption("--uvloop", action="store_true", help="run async tests on uvloop")
+
+
+@pytest.fixture
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """asyncio only."""
+    return "asyncio", {"use_uvloop": bool(request.config.getoption("--uvloop"))}
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """One nats-server for all tests that do not hurt it."""
+    server = EmbeddedServer.launch().wait_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def address(server: EmbeddedServer) -> BusAddress:
+    """Where the server of this session is."""
+    return server.address
+
+
+@pytest.fixture
+def name() -> str:
+    """A token nobody else uses, for subjects and streams."""
+    return f"t{secrets.token_hex(6)}"
+
+
+Connect = Callable[..., Awaitable[NatsBus]]
+
+
+@pytest.fixture
+async def connected(anyio_backend: object) -> AsyncIterator[Connect]:
+    """Makes NATS buses (`await connected(address)`) and closes them after the test."""
+    buses: list[NatsBus] = []
+
+    async def make(address: BusAddress, **options: str) -> NatsBus:
+        bus = await connect(address, name="test", **options)
+        buses.append(bus)
+        return bus
+
+    yield make
+    for bus in buses:
+        await bus.close()
+
+
+class Collector:
+    """A handler that keeps what it gets: `await collector.reach(3)`."""
+
+    def __init__(self) -> None:
+        self.items: list[object] = []
+        self._grown = asyncio.Event()
+
+    def __call__(self, item: object) -> None:
+        self.items.append(item)
+        self._grown.set()
+
+    async def reach(self, count: int, timeout: float = 10.0) -> list:
+        """Wait until there are at least so many, and return them."""
+        async with asyncio.timeout(timeout):
+            while len(self.items) < count:
+                self._grown.clear()
+                await self._grown.wait()
+        return list(self.items)
+
+
+@pytest.fixture
+def collect() -> Callable[[], Collector]:
+    """Makes collectors."""
+    return Collector
