@@ -1,7 +1,8 @@
 """Fixtures for all tests: a loop, a server, names, and something to collect what arrives.
 
-Async tests say ``pytestmark = pytest.mark.anyio``. ``--uvloop`` runs them on uvloop; ``--bus=memory|embedded|container``
-chooses where the contract suite runs, may be given several times, and is memory and embedded by default.
+Async tests say ``pytestmark = pytest.mark.anyio``. ``--uvloop`` runs them on uvloop.
+``--bus=memory|embedded|container`` chooses where the contract suite runs; it may be given several times, and is memory
+and embedded by default.
 """
 
 from __future__ import annotations

@@ -61,11 +61,15 @@ class Parser:
     def _message(self, line: bytes, data: bytes, start: int) -> int:
         """Dispatch one message; returns where it ends, or 0 when it is not complete."""
         try:
+            # MSG <subject> <sid> [reply] <size>, or HMSG with the size of the headers before the whole size
             args = line.split()
+            with_headers = args[0] == b"HMSG"
+            fixed = 5 if with_headers else 4
             stop = start + int(args[-1])
-            body = start + int(args[-2]) if args[0] == b"HMSG" else start
-            reply = args[3].decode() if len(args) == (6 if body > start else 5) else ""
-            subject, sid = args[1].decode(), int(args[2])
+            body = start + int(args[-2]) if with_headers else start
+            subject, sid, reply = args[1].decode(), int(args[2]), b"".join(args[3 : len(args) - fixed + 3]).decode()
+            if not fixed <= len(args) <= fixed + 1 or body > stop:
+                raise ValueError("too few or too many words")
         except (ValueError, IndexError) as error:
             raise ProtocolError(f"the server sent a malformed line: {line[:200]!r}") from error
         if len(data) < stop + 2:

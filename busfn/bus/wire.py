@@ -59,6 +59,12 @@ class _Handshake(Client):  # type: ignore[misc, unused-ignore]
         return self._transport
 
     @property
+    def writers(self) -> list[Any]:
+        """The streams of the socket: the bare one, and under TLS another one above it."""
+        both = [getattr(self._transport, name, None) for name in ("_io_writer", "_bare_io_writer")]
+        return [writer for writer in both if writer is not None]
+
+    @property
     def server_info(self) -> dict[str, Any]:
         """What the server said of itself."""
         return self._server_info
@@ -183,17 +189,10 @@ def _check_version(version: str, url: str) -> None:
 
 
 async def _discard(client: _Handshake) -> None:
-    inner = client.socket
-    if inner:
-        inner.close()
-        await asyncio.wait([asyncio.ensure_future(_quiet(inner.wait_closed()))], timeout=1.0)
-
-
-async def _quiet(closing: Any) -> None:
-    try:
-        await closing
-    except (OSError, ssl.SSLError):
-        return  # we gave up on this socket: how it ends does not matter
+    """Drop the socket of a handshake that failed; there is nothing to say on it."""
+    for writer in client.writers:
+        writer.transport.abort()
+    await asyncio.sleep(0)  # the transport lets go of its socket with the next turn
 
 
 async def _ignore(error: Exception) -> None:

@@ -33,9 +33,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-async def make_bus(
-    kind: str, name: str, request: pytest.FixtureRequest, anyio_backend: object
-) -> AsyncIterator[Make]:
+async def make_bus(kind: str, name: str, request: pytest.FixtureRequest, anyio_backend: object) -> AsyncIterator[Make]:
     """Makes buses that see one another, and closes them after the test."""
     buses: list[Bus] = []
     broker = MemoryBroker()
@@ -115,8 +113,12 @@ def _run(image: str) -> Iterator[BusAddress]:
     else:
         container = container.with_exposed_ports(4222)
     with container:
-        host, port = ("127.0.0.1", 14222) if network == "host" else (
-            container.get_container_host_ip(),
-            container.get_exposed_port(4222),
+        host, port = (
+            ("127.0.0.1", 14222)
+            if network == "host"
+            else (
+                container.get_container_host_ip(),
+                container.get_exposed_port(4222),
+            )
         )
         yield BusAddress(servers=(f"nats://{host}:{port}",), token=TOKEN)

