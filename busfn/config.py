@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from busfn.errors import InvalidError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +31,159 @@ class BusAddress:
     tls_cert: str = ""
     tls_key: str = ""
     inbox_prefix: str = "_INBOX"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process was told about the bus."""
+
+    address: BusAddress | None = None
+    """None when nothing is configured: an ephemeral app then starts a server of its own."""
+    env: str = "main"
+    signing_key: bytes | None = field(default=None, repr=False)
+    source: str = ""
+    """Where the address came from, for messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Texts of the configuration files that exist."""
+
+    config: str | None = None
+    """``busfn/config.toml``."""
+    context: str | None = None
+    """A context of the nats CLI, JSON."""
+    runtime: str | None = field(default=None, repr=False)
+    """Left by a running ``busfn up``, JSON."""
+
+
+def read_settings(
+    environ: Mapping[str, str], files: Files, *, url: str | None = None, env: str | None = None
+) -> Settings:
+    """Settings by precedence: explicit arguments, environment, config file, a running ``busfn up``.
+
+    Raises `InvalidError` for a file that cannot be read.
+    """
+    config = _toml(files.config)
+    address, source = _address(environ, files, config, url)
+    key = environ.get("BUSFN_SIGNING_KEY") or str(config.get("signing_key", ""))
+    runtime = _json(files.runtime, "the runtime file of `busfn up`")
+    if not key and source == RUNTIME:
+        key = str(runtime.get("signing_key", ""))
+    return Settings(
+        address=address,
+        env=env or environ.get("BUSFN_ENV") or str(config.get("env", "")) or "main",
+        signing_key=key.encode() if key else None,
+        source=source,
+    )
+
+
+RUNTIME = "a running `busfn up`"
+
+
+def _address(
+    environ: Mapping[str, str], files: Files, config: Mapping[str, Any], url: str | None
+) -> tuple[BusAddress | None, str]:
+    creds = environ.get("BUSFN_CREDS", "")
+    for value, source in (
+        (url, "the command line"),
+        (environ.get("BUSFN_URL"), "BUSFN_URL"),
+        (environ.get("NATS_URL"), "NATS_URL"),
+    ):
+        if value:
+            return replace(address_of(value), creds=creds), source
+    if files.context is not None:
+        return _from_context(_json(files.context, "the nats context")), "the nats context"
+    if config.get("url"):
+        return replace(address_of(str(config["url"])), creds=creds or str(config.get("creds", ""))), "the config file"
+    if files.runtime is not None:
+        return address_of(str(_json(files.runtime, "the runtime file of `busfn up`").get("url", ""))), RUNTIME
+    return None, ""
+
+
+def address_of(url: str) -> BusAddress:
+    """An address from one or more URLs, with credentials taken out of them."""
+    servers: list[str] = []
+    user = password = ""
+    for one in filter(None, map(str.strip, url.split(","))):
+        parts = urlsplit(one if "://" in one else f"nats://{one}")
+        if not parts.hostname:
+            raise InvalidError("the NATS URL has no host: write it as nats://host:4222")
+        user, password = parts.username or user, parts.password or password
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        servers.append(f"{parts.scheme}://{host}:{parts.port or 4222}")
+    if not servers:
+        raise InvalidError("the NATS URL is empty: write it as nats://host:4222")
+    tls = any(server.startswith("tls://") for server in servers)
+    token = user if user and not password else ""
+    return BusAddress(servers=tuple(servers), token=token, user="" if token else user, password=password, tls=tls)
+
+
+def _from_context(context: Mapping[str, Any]) -> BusAddress:
+    address = address_of(str(context.get("url") or "nats://127.0.0.1:4222"))
+    return replace(
+        address,
+        user=str(context.get("user", "")) or address.user,
+        password=str(context.get("password", "")) or address.password,
+        token=str(context.get("token", "")) or address.token,
+        creds=str(context.get("creds", "")),
+        tls_ca=str(context.get("ca", "")),
+        tls_cert=str(context.get("cert", "")),
+        tls_key=str(context.get("key", "")),
+        inbox_prefix=str(context.get("inbox_prefix", "")) or "_INBOX",
+    )
+
+
+def _toml(text: str | None) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text or "")
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidError(f"the config file is not valid TOML: {error}") from None
+
+
+def _json(text: str | None, what: str) -> dict[str, Any]:
+    try:
+        value: object = json.loads(text or "{}")
+    except ValueError as error:
+        raise InvalidError(f"{what} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidError(f"{what} must hold a JSON object")
+    return cast("dict[str, Any]", value)
+
+
+def load_settings(*, url: str | None = None, env: str | None = None) -> Settings:
+    """`read_settings` over this process's environment and the user's files."""
+    environ = os.environ
+    home = Path(environ.get("HOME", "/"))
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    files = Files(
+        config=_read(config / "busfn" / "config.toml"),
+        context=_read_context(config / "nats" / "context", environ.get("NATS_CONTEXT", "")),
+        runtime=_read(runtime_file(environ)),
+    )
+    return read_settings(environ, files, url=url, env=env)
+
+
+def runtime_file(environ: Mapping[str, str]) -> Path:
+    """Where ``busfn up`` says how to reach it."""
+    base = environ.get("XDG_RUNTIME_DIR")
+    return Path(base) / "busfn.json" if base else Path(environ.get("HOME", "/")) / ".cache" / "busfn" / "up.json"
+
+
+def _read_context(folder: Path, name: str) -> str | None:
+    """Only a context that was asked for counts: the CLI's selected one is the operator's, not the program's."""
+    if not name:
+        return None
+    text = _read(folder / f"{name}.json")
+    if text is None:
+        raise InvalidError(f"NATS_CONTEXT is {name!r}, but there is no {folder / name}.json")
+    return text
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InvalidError(f"{path} cannot be read: {error.strerror}") from None

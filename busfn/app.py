@@ -1,0 +1,171 @@
+"""`App`: a named set of functions, and its ephemeral run."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from busfn.binding import Binding
+from busfn.errors import InvalidError
+from busfn.function import Definition, Function, is_generator_function
+from busfn.invoke.link import Target
+from busfn.protocol.subjects import validate_function_name, validate_name
+from busfn.run import RunningApp
+from busfn.spec import Options
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+logger = logging.getLogger("busfn")
+
+
+class LocalEntrypoint(Generic[P, R]):
+    """A function that `busfn run` calls in the caller's process; calling it here just runs it."""
+
+    def __init__(self, app: App, name: str, raw: Callable[P, R]) -> None:
+        self.app = app
+        self.name = name
+        self.raw = raw
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.raw(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"LocalEntrypoint({self.name})"
+
+
+class FunctionDecorator:
+    """What ``@app.function(...)`` evaluates to; its overloads give the handle its types."""
+
+    def __init__(self, app: App, options: Options) -> None:
+        self._app = app
+        self._options = options
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, raw: Callable[P, AsyncGenerator[R, Any]]
+    ) -> Function[P, R, AsyncGenerator[R, Any]]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, raw: Callable[P, Generator[R, Any, Any]]
+    ) -> Function[P, R, Generator[R, Any, Any]]: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, raw: Callable[P, Coroutine[Any, Any, R]]
+    ) -> Function[P, R, Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def __call__(self, raw: Callable[P, R]) -> Function[P, R, R]: ...
+
+    def __call__(self, raw: Callable[..., Any]) -> Function[..., Any, Any]:
+        _check_decorated(raw)
+        return self._app._register(raw, self._options)  # pyright: ignore[reportPrivateUsage]
+
+
+class App:
+    """A named set of functions.
+
+    ``name`` may be left out for an app that is only run; it is then called after its file.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidError(f"App takes its name as text, not {type(name).__name__}")
+        self.name = validate_name(name, "app") if name is not None else _name_of_file()
+        self.functions: dict[str, Function[..., Any, Any]] = {}
+        self.entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
+        self._binding = Binding()
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r})"
+
+    @property
+    def binding(self) -> Binding:
+        """Connects the app's functions to a client while the app runs."""
+        return self._binding
+
+    def function(self, *misplaced: Any, **options: Any) -> FunctionDecorator:
+        """Make a function callable over the bus; `busfn.spec.Options` and `busfn.spec.Scaling` list the options.
+
+        Raises `InvalidError` for an unknown or impossible option.
+        """
+        if misplaced:
+            raise InvalidError("Did you forget parentheses? Write `@app.function()`, with the options inside")
+        return FunctionDecorator(self, Options.parse(options))
+
+    def local_entrypoint(
+        self, name: str | None = None
+    ) -> Callable[[Callable[P, R]], LocalEntrypoint[P, R]]:
+        """Mark the function that ``busfn run`` starts with; its parameters become options of the command line."""
+        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidError("Did you forget parentheses? Write `@app.local_entrypoint()`")
+
+        def mark(raw: Callable[P, R]) -> LocalEntrypoint[P, R]:
+            entrypoint = LocalEntrypoint(self, name or raw.__qualname__, raw)
+            if entrypoint.name in self.entrypoints:
+                raise InvalidError(f"{self!r} has a local entrypoint named {entrypoint.name!r} already")
+            self.entrypoints[entrypoint.name] = entrypoint
+            return entrypoint
+
+        return mark
+
+    def include(self, other: App) -> App:
+        """Take in the functions of another app; names that exist here win."""
+        for function in other.functions.values():
+            if function.name not in self.functions:
+                self._register(function.get_raw_f(), function.options)
+        return self
+
+    def run(self, *, env: str | None = None, show_logs: bool = True) -> RunningApp:
+        """Run the app as long as a ``with`` (or ``async with``) block lasts: workers start when functions are called.
+
+        Uses the configured bus, else starts a server of its own. ``show_logs`` prints what workers print to stderr.
+        """
+        return RunningApp(self, env=env, show_logs=show_logs)
+
+    def _register(self, raw: Callable[..., Any], options: Options) -> Function[..., Any, Any]:
+        name = validate_function_name(options.name or raw.__qualname__)
+        known = self.functions.get(name)
+        if known is not None and known.get_raw_f() is not raw:
+            logger.warning(
+                "%r defines %r twice, in %s and in %s; the later one is used",
+                self,
+                name,
+                known.get_raw_f().__module__,
+                raw.__module__,
+            )
+        is_generator = is_generator_function(raw) if options.is_generator is None else options.is_generator
+        definition = Definition(raw, options, is_generator)
+        function: Function[..., Any, Any] = Function(Target(self.name, name), self._binding, definition)
+        self.functions[name] = function
+        return function
+
+
+def _check_decorated(raw: object) -> None:
+    if isinstance(raw, Function):
+        raise InvalidError(f"{cast(Any, raw)!r} is a Function already: decorate the plain function")
+    if inspect.isclass(raw):
+        raise InvalidError(f"`@app.function` takes functions, and {raw.__name__} is a class")
+    if not callable(raw) or not hasattr(raw, "__qualname__"):
+        raise InvalidError(f"`@app.function` takes functions, not {type(raw).__name__}")
+    if "<locals>" in cast(Any, raw).__qualname__:
+        raise InvalidError(
+            f"{cast(Any, raw).__name__} is defined inside another function, where workers cannot find it:"
+            " move it to the global scope of its module"
+        )
+
+
+def _name_of_file() -> str:
+    """Apps without a name are called after the file that makes them."""
+    frame = inspect.currentframe()
+    here = frame.f_code.co_filename if frame else ""
+    while frame is not None and frame.f_code.co_filename == here:
+        frame = frame.f_back
+    stem = frame.f_code.co_filename.rsplit("/", 1)[-1].removesuffix(".py") if frame else ""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in stem).strip("-")
+    return kept[:64] or "app"

@@ -1,0 +1,52 @@
+"""How a function handle finds its client: bound by a running app or a worker, else by the process's settings."""
+
+from __future__ import annotations
+
+import threading
+
+from busfn.client import Client, ClientOptions
+from busfn.errors import ExecutionError
+
+
+class Binding:
+    """Shared by an app and its functions; empty while the app is not running."""
+
+    def __init__(self) -> None:
+        self.client: Client | None = None
+
+    def require(self, what: str) -> Client:
+        """The client, or `ExecutionError` for a handle whose app is not running."""
+        if self.client is None:
+            raise ExecutionError(
+                f"{what} has not been hydrated: the App it is defined on is not running."
+                " Use `busfn run`, or call it inside `with app.run():`"
+            )
+        return self.client
+
+
+class DefaultBinding(Binding):
+    """Connects on first use, to the bus that this process is configured for."""
+
+    _lock = threading.Lock()
+
+    def require(self, what: str) -> Client:
+        """The process's client; raises `ConnectionError` when no bus is configured or answers."""
+        with self._lock:
+            if self.client is None:
+                self.client = _connect(what)
+        return self.client
+
+
+def _connect(what: str) -> Client:
+    from busfn.config import load_settings
+
+    settings = load_settings()
+    if settings.address is None:
+        raise ExecutionError(
+            f"{what} is looked up by name, but no bus is configured: set BUSFN_URL (or NATS_URL) or start `busfn up`"
+        )
+    return Client.open(ClientOptions(address=settings.address, env=settings.env, key=settings.signing_key))
+
+
+DEFAULT = DefaultBinding()
+"""The one binding of handles that were looked up by name; a worker process sets its client at start."""

@@ -1,0 +1,90 @@
+"""The composition root of the SDK: an address becomes a connection with every way of calling on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from busfn.bus.base import Bus
+from busfn.config import BusAddress
+from busfn.errors import ClientClosed
+from busfn.invoke.conversation import Switchboard
+from busfn.invoke.direct import Direct
+from busfn.invoke.link import Link, ignore_waiting
+from busfn.protocol.codecs import Codecs
+from busfn.protocol.subjects import Subjects
+from busfn.sync import LoopThread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """Who and where a client is."""
+
+    address: BusAddress
+    env: str = "main"
+    key: bytes | None = field(default=None, repr=False)
+    """Signs pickles; None allows plain data only."""
+    main_module: str = ""
+    """Name under which workers import the script that runs as ``__main__`` here."""
+    name: str = "busfn"
+    waiting: Callable[[int], None] = field(default=ignore_waiting, repr=False)
+
+
+class Client:
+    """A connection to the bus with its loop thread; usable from any thread. Close it when done."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.board = Switchboard(link)
+        self.direct = Direct(self.board)
+
+    @classmethod
+    def open(cls, options: ClientOptions, portal: LoopThread | None = None) -> Client:
+        """Connect, on a new loop thread or on the given one.
+
+        Raises `ConnectionError`, `AuthError` or `VersionError`.
+        """
+        portal = portal or LoopThread()
+        try:
+            bus = portal.run(open_bus(options))
+        except BaseException:
+            portal.stop()
+            raise
+        return cls.on(options, portal, bus)
+
+    @classmethod
+    def on(cls, options: ClientOptions, portal: LoopThread, bus: Bus) -> Client:
+        """A client on a bus that is connected already."""
+        return cls(_link(options, portal, bus))
+
+    def close(self) -> None:
+        """Fail what still waits and disconnect."""
+        self.link.portal.run(self._close())
+        self.link.portal.stop()
+
+    async def _close(self) -> None:
+        self.board.close(ClientClosed("the busfn client was closed while this call was waiting"))
+        await self.link.bus.close()
+
+
+async def open_bus(options: ClientOptions) -> Bus:
+    """A connected bus. nats-py is imported here, so that ``import busfn`` stays cheap."""
+    from busfn.bus.core import connect
+
+    subjects = Subjects(options.env)
+    return await connect(
+        options.address,
+        name=options.name,
+        blob_stream=subjects.stream("BLOB"),
+        blob_prefix=subjects.blob_prefix,
+    )
+
+
+def _link(options: ClientOptions, portal: LoopThread, bus: Bus) -> Link:
+    return Link(
+        portal=portal,
+        bus=bus,
+        subjects=Subjects(options.env),
+        codecs=Codecs(options.key, options.main_module),
+        waiting=options.waiting,
+    )

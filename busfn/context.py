@@ -1,0 +1,61 @@
+"""What the running code may ask about itself: am I in a worker, which call is this?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from os import environ
+
+WORKER_VARIABLE = "BUSFN_WORKER_ID"
+"""Set in worker processes and inherited by their children."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentInput:
+    """The input that a worker is running."""
+
+    call: str
+    index: int
+    path: tuple[str, ...]
+    """Functions that wait for this input, outermost first, this one included."""
+
+    @property
+    def input_id(self) -> str:
+        return f"{self.call}-{self.index}"
+
+
+_current: ContextVar[CurrentInput | None] = ContextVar("busfn_current_input", default=None)
+
+
+def current_input() -> CurrentInput | None:
+    """The input being run, or None outside a worker."""
+    return _current.get()
+
+
+def current_input_id() -> str | None:
+    """The id of the input being run, or None outside a worker."""
+    current = _current.get()
+    return current.input_id if current else None
+
+
+def current_function_call_id() -> str | None:
+    """The id of the call that the running input belongs to (shared by all inputs of a map), or None outside a worker."""
+    current = _current.get()
+    return current.call if current else None
+
+
+def is_local() -> bool:
+    """False in a worker process and in its children, True everywhere else."""
+    return WORKER_VARIABLE not in environ
+
+
+@contextmanager
+def running(current: CurrentInput) -> Iterator[None]:
+    """Make ``current`` the running input."""
+    token = _current.set(current)
+    try:
+        yield
+    finally:
+        _current.reset(token)

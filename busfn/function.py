@@ -1,0 +1,235 @@
+"""`Function`: the handle that ``@app.function()`` leaves in place of the function. It delegates; it decides nothing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from busfn.binding import DEFAULT, Binding
+from busfn.client import Client
+from busfn.context import current_input
+from busfn.errors import ExecutionError, InvalidError
+from busfn.ids import new_call_id
+from busfn.invoke.link import Target
+from busfn.invoke.streaming import Stream
+from busfn.maps import MapDual, MapSource, for_each_dual
+from busfn.protocol.arguments import pack_arguments
+from busfn.protocol.codecs import Payload
+from busfn.protocol.envelope import Call
+from busfn.protocol.subjects import validate_function_name, validate_name
+from busfn.spec import Options
+from busfn.sync import Dual, Pending, warn_if_blocking
+
+P = ParamSpec("P")
+R = TypeVar("R")
+L = TypeVar("L")
+
+DEEPEST = 100
+"""Functions that may wait for one another before busfn calls it an endless recursion."""
+
+EMPTY = Payload(content_type="", body=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition(Generic[L]):
+    """What is known of a function that is defined in this process."""
+
+    raw: Callable[..., L]
+    options: Options
+    is_generator: bool
+
+
+class Function(Generic[P, R, L]):
+    """A function that runs in workers.
+
+    ``P`` are its parameters, ``R`` what a remote call returns (the item type of a generator), ``L`` what a local call
+    returns (a coroutine for an async function).
+    """
+
+    def __init__(self, target: Target, binding: Binding, definition: Definition[L] | None = None) -> None:
+        self._target = target
+        self._binding = binding
+        self._definition = definition
+
+    @classmethod
+    def from_name(cls, app_name: str, name: str) -> Function[..., Any, Any]:
+        """A handle for a function that is served on the configured bus; no I/O until it is used."""
+        validate_name(app_name, "app")
+        if "." in name:
+            raise InvalidError(f"{name!r} names a method of a class; look the class up instead")
+        validate_function_name(name)
+        return Function[..., Any, Any](Target(app_name, name), DEFAULT)
+
+    def __repr__(self) -> str:
+        if self._definition is None:
+            return f"busfn.Function.from_name({self._target.app!r}, {self._target.function!r})"
+        return f"Function({self._target.function})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._binding.client is None:
+            raise InvalidError(f"{self!r} cannot be sent: it hasn't been hydrated (its app is not running)")
+        return Function.from_name, (self._target.app, self._target.function)
+
+    @property
+    def name(self) -> str:
+        """The name under which it is registered."""
+        return self._target.function
+
+    @property
+    def app_name(self) -> str:
+        return self._target.app
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether it yields; a handle from `from_name` does not know and says False."""
+        return self._definition is not None and self._definition.is_generator
+
+    @property
+    def options(self) -> Options:
+        """The decorator's options. Raises `ExecutionError` on a handle from `from_name`."""
+        return self._defined("options").options
+
+    @property
+    def object_id(self) -> str:
+        """The function's subject on the bus; `AttributeError` while the app is not running."""
+        if self._binding.client is None:
+            raise AttributeError(f"{self!r} has no object_id: it has not been hydrated")
+        return self._binding.client.link.subjects.function(self._target.app, self._target.function)
+
+    @property
+    def remote(self) -> Dual[P, R]:
+        """Run it in a worker and wait for the result."""
+        return Dual(f"{self.name}.remote", self._start_remote)
+
+    @property
+    def remote_gen(self) -> StreamDual[P, R]:
+        """Run a generator in a worker and iterate over its items while they are produced."""
+        return StreamDual(f"{self.name}.remote_gen", self._start_stream)
+
+    @property
+    def map(self) -> MapDual[R]:
+        """Run it once for each input, in parallel: ``f.map(xs, ys, kwargs={}, order_outputs=True)``."""
+        return MapDual(self._map_source("map"), starred=False)
+
+    @property
+    def starmap(self) -> MapDual[R]:
+        """`map` over one iterator whose elements are unpacked into positional arguments."""
+        return MapDual(self._map_source("starmap"), starred=True)
+
+    @property
+    def for_each(self) -> Dual[..., None]:
+        """`map` for side effects: waits for all, keeps nothing. ``ignore_exceptions=True`` carries on after failures."""
+        return for_each_dual(self._map_source("for_each"))
+
+    @property
+    def hydrate(self) -> Dual[[], Function[P, R, L]]:
+        """Make sure that the handle can be used; returns the handle."""
+        return Dual(f"{self.name}.hydrate", self._start_hydrate)
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> L:
+        """Call the function here, in this process and thread."""
+        return self._defined("local").raw(*args, **kwargs)
+
+    def get_raw_f(self) -> Callable[P, L]:
+        """The very function that was decorated."""
+        return cast(Callable[P, L], self._defined("get_raw_f").raw)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        raise TypeError(
+            f"'Function' object is not callable: use {self.name}.remote(...) to run it in a worker,"
+            f" or {self.name}.local(...) to run it here"
+        )
+
+    def _defined(self, use: str) -> Definition[L]:
+        if self._definition is None:
+            raise ExecutionError(
+                f"{self!r}: the definition is missing here, so `.{use}` cannot work;"
+                " use one of the remote invocation methods"
+            )
+        return self._definition
+
+    def _start_hydrate(self) -> Pending[Function[P, R, L]]:
+        self._binding.require(repr(self))
+        done: Pending[Function[P, R, L]] = Pending()
+        done.set_result(lambda: self)
+        return done
+
+    def _start_remote(self, *args: P.args, **kwargs: P.kwargs) -> Pending[R]:
+        client = self._binding.require(repr(self))
+        if self.is_generator:
+            raise InvalidError(f"{self.name} is a generator function: use `{self.name}.remote_gen(...)`")
+        call = self._call(client, args, kwargs)
+        pending = client.direct.start(self._target, call)
+        if call.path:
+            client.link.waiting(1)
+            pending.add_done_callback(lambda _: client.link.waiting(-1))
+        return cast("Pending[R]", pending)
+
+    def _start_stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream:
+        client = self._binding.require(repr(self))
+        if self._definition is not None and not self.is_generator:
+            raise InvalidError(f"{self.name} is not a generator function: use `{self.name}.remote(...)`")
+        return Stream(client.board, self._target, self._call(client, args, kwargs))
+
+    def _map_source(self, method: str) -> MapSource:
+        return MapSource(f"{self.name}.{method}", self._target, self._map_client, self._new_call)
+
+    def _map_client(self) -> Client:
+        if self.is_generator:
+            raise InvalidError(f"{self.name} is a generator function: a map cannot stream, use `remote_gen`")
+        return self._binding.require(repr(self))
+
+    def _call(self, client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        call = self._new_call()
+        scope = call.scope(self._target.app, self._target.function)
+        payload = client.link.codecs.encode(pack_arguments(args, kwargs), scope=scope, what="args")
+        return call.copy(payload=payload)
+
+    def _new_call(self) -> Call:
+        current = current_input()
+        if current is None:
+            return Call(call=new_call_id(), payload=EMPTY)
+        self._check_recursion(current.path)
+        return Call(call=new_call_id(), payload=EMPTY, parent=current.input_id, path=current.path)
+
+    def _check_recursion(self, path: tuple[str, ...]) -> None:
+        """A call that waits for a worker which waits for the call would never end: refuse it here."""
+        most = self._definition.options.scaling.max_containers if self._definition else None
+        waiting = path.count(self._target.label)
+        if most is not None and waiting >= most:
+            raise ExecutionError(
+                f"{self.name} is called from within itself, and all {most} workers that `max_containers` allows may be"
+                f" waiting for this call; raise `max_containers` or call {self.name}.local(...)"
+            )
+        if len(path) >= DEEPEST:
+            raise ExecutionError(f"{self.name}: {len(path)} calls wait for one another, this looks endless")
+
+
+class StreamDual(Generic[P, R]):
+    """``f.remote_gen(...)`` for threads and ``f.remote_gen.aio(...)`` for coroutines; nothing is sent before the first item
+    is asked for."""
+
+    __slots__ = ("_name", "_start")
+
+    def __init__(self, name: str, start: Callable[P, Stream]) -> None:
+        self._name = name
+        self._start = start
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
+        warn_if_blocking(self._name)
+        return self._iterate(args, kwargs)
+
+    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[R, None]:
+        """Items for ``async for``."""
+        async for item in self._start(*args, **kwargs).aiterate():
+            yield item
+
+    def _iterate(self, args: Any, kwargs: Any) -> Generator[R, None, None]:
+        yield from self._start(*args, **kwargs).iterate()
+
+
+def is_generator_function(function: Callable[..., object]) -> bool:
+    """Whether calling it gives a (sync or async) generator."""
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)

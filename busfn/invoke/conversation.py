@@ -1,0 +1,191 @@
+"""One interactive call from its first send to its last answer, whatever is lost on the way.
+
+Shared by `remote` (one answer) and `remote_gen` (many frames). Runs on the loop thread only; the hot path is callbacks:
+one publish, one handler call, no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from busfn.bus.base import Channel, Message
+from busfn.errors import Error, InternalFailure, ServiceError
+from busfn.invoke.link import Link, Target, given_up, unserved
+from busfn.invoke.liveness import Action, Liveness
+from busfn.invoke.payloads import discard, spills, stow
+from busfn.protocol.envelope import Answer, Call, Status, read_answer
+from busfn.spec import LOST_LIMIT
+
+UNSERVED_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""Seconds between tries while nobody serves the function: covers the moment between a crash and its replacement."""
+TICK = 1.0
+"""Seconds between looks at silent calls."""
+
+OnAnswer = Callable[[Answer, str], None]
+OnError = Callable[[BaseException], None]
+
+
+class Switchboard:
+    """All conversations of a client, and the clock that looks after silent ones."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._open: set[Conversation] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.TimerHandle | None = None
+
+    def add(self, conversation: Conversation) -> None:
+        self._open.add(conversation)
+        if self._ticker is None:
+            self._ticker = self.link.portal.loop.call_later(TICK, self._tick)
+
+    def remove(self, conversation: Conversation) -> None:
+        self._open.discard(conversation)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run background work that must not be garbage collected."""
+        task = self.link.portal.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self, error: Error) -> None:
+        """Fail everything that is still open."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for conversation in list(self._open):
+            conversation.fail(error)
+
+    def _tick(self) -> None:
+        self._ticker = None
+        if not self._open:
+            return
+        self._ticker = self.link.portal.loop.call_later(TICK, self._tick)
+        now, connected = time.monotonic(), self.link.bus.connected
+        for conversation in list(self._open):
+            conversation.check(now, connected=connected)
+
+
+class Conversation:
+    """One call: sends it, resends what was lost, passes answers on, ends once."""
+
+    def __init__(
+        self, board: Switchboard, target: Target, call: Call, *, on_answer: OnAnswer, on_error: OnError
+    ) -> None:
+        self._board = board
+        self._link = board.link
+        self._target = target
+        self._call = call
+        self._on_answer = on_answer
+        self._on_error = on_error
+        self._liveness = Liveness(time.monotonic())
+        self._channel: Channel | None = None
+        self._unserved = 0
+        self.committed = False
+        """Set once something of the answer was used: from then on a lost worker is an error, not a resend."""
+
+    def begin(self) -> None:
+        """Open the reply channel and send."""
+        self._channel = self._link.bus.channel(self._on_message)
+        self._board.add(self)
+        if spills(self._call.payload):
+            self._spawn(self._stow_and_send())
+        else:
+            self._send()
+
+    def end(self) -> None:
+        """Take no more answers and clean up; harmless when repeated."""
+        if self._channel is None:
+            return
+        self._channel.close()
+        self._channel = None
+        self._board.remove(self)
+        if self._call.payload.blob is not None:
+            self._spawn(discard(self._link.bus, self._call.payload))
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error; harmless after the end."""
+        if self._channel is not None:
+            self.end()
+            self._on_error(error)
+
+    def check(self, now: float, *, connected: bool) -> None:
+        """Act on silence; while we are disconnected ourselves, silence says nothing."""
+        if connected:
+            self._act(self._liveness.due(now))
+        else:
+            self._liveness.heard = now
+
+    def _send(self) -> None:
+        if self._channel is None:
+            return
+        subject = self._link.subjects.function(self._target.app, self._target.function)
+        try:
+            self._link.bus.publish(subject, self._call.payload.body, self._call.headers(), self._channel.subject)
+        except Error as error:
+            self.fail(error)
+
+    async def _stow_and_send(self) -> None:
+        self._call = replace(self._call, payload=await stow(self._link.bus, self._call.payload))
+        self._liveness.heard = time.monotonic()
+        self._send()
+
+    def _on_message(self, message: Message) -> None:
+        if message.headers.get("Status") == "503":
+            self._retry_unserved()
+            return
+        try:
+            answer = read_answer(message.headers, message.body)
+        except Error as error:
+            self.fail(error)
+            return
+        self._liveness.beat(time.monotonic(), answer.sequence)
+        if answer.status is Status.LOST:
+            self._resend_lost()
+        elif answer.status is not Status.BEAT:
+            self._on_answer(answer, message.reply)
+
+    def _retry_unserved(self) -> None:
+        if self._unserved >= len(UNSERVED_RETRIES):
+            self.fail(unserved(self._target))
+            return
+        pause = UNSERVED_RETRIES[self._unserved]
+        self._unserved += 1
+        self._link.portal.loop.call_later(pause, self._send)
+
+    def _resend_lost(self) -> None:
+        crashes = self._call.crashes + 1
+        if self.committed:
+            self.fail(InternalFailure(f"{self._target.label} (call {self._call.call}): the worker was lost mid-stream"))
+        elif crashes >= LOST_LIMIT:
+            self.fail(given_up(self._target, self._call.call, crashes))
+        else:
+            self._call = replace(self._call, crashes=crashes)
+            self._send()
+
+    def _act(self, action: Action) -> None:
+        if action is Action.RESEND and self.committed:
+            self.fail(InternalFailure(f"{self._target.label} (call {self._call.call}): the stream went silent"))
+        elif action is Action.RESEND:
+            self._liveness.sent(time.monotonic())
+            self._send()
+        elif action is Action.LOOK:
+            self._spawn(self._look())
+        elif action is Action.GIVE_UP:
+            self.fail(ServiceError(f"{self._target.label} (call {self._call.call}): no worker answers"))
+
+    async def _look(self) -> None:
+        found = await self._link.bus.queues.peek(self._link.subjects.stream("OVF"), self._liveness.sequence)
+        self._act(self._liveness.looked(time.monotonic(), found=found is not None))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._board.spawn(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Error as error:
+            self.fail(error)

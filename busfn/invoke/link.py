@@ -1,0 +1,75 @@
+"""What every way of calling needs: a loop, a bus, names and codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from busfn.bus.base import Bus
+from busfn.errors import InternalFailure, NoResponders, ServiceError
+from busfn.protocol.codecs import Codecs
+from busfn.protocol.envelope import Answer, Status
+from busfn.protocol.failure import decode_failure
+from busfn.protocol.subjects import Subjects
+from busfn.sync import LoopThread
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The function that is called."""
+
+    app: str
+    function: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.app}.{self.function}"
+
+
+def ignore_waiting(change: int) -> None:
+    """Outside a worker nobody counts who waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A client's side of the bus."""
+
+    portal: LoopThread
+    bus: Bus
+    subjects: Subjects
+    codecs: Codecs
+    waiting: Callable[[int], None] = field(default=ignore_waiting, repr=False)
+    """Told +1 when an input of this worker starts to wait for a nested call and -1 when it goes on."""
+
+
+def open_answer(codecs: Codecs, answer: Answer) -> object:
+    """The value of an answer; raises what the body raised."""
+    if answer.status is Status.OK:
+        return codecs.decode(answer.payload, scope=answer.scope())
+    raise open_failure(codecs, answer)
+
+
+def open_failure(codecs: Codecs, answer: Answer) -> BaseException:
+    """The exception of an error answer."""
+    if not answer.payload.content_type:
+        return ServiceError(answer.text or f"the call failed with code {answer.code}")
+    return decode_failure(codecs, answer.payload, scope=answer.scope())
+
+
+def fail_unserved(target: Target) -> NoReturn:
+    """Raise the error for a function nobody serves."""
+    raise unserved(target)
+
+
+def unserved(target: Target) -> NoResponders:
+    """The error for a function nobody serves."""
+    return NoResponders(
+        f"nobody serves {target.label}: no worker and no controller answers for it."
+        f" Start one with `busfn run`, `busfn worker`, or `with app.run():`"
+    )
+
+
+def given_up(target: Target, call: str, times: int) -> InternalFailure:
+    """The error for an input whose workers keep dying."""
+    return InternalFailure(f"{target.label} (call {call}): {times} workers were lost while running this input")

@@ -1,0 +1,57 @@
+"""Hand-over from the loop thread to whoever consumes: a thread that blocks, or a coroutine of another loop."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """An unbounded queue with one producer on the loop thread and one consumer anywhere."""
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self._wake: Callable[[], object] | None = None
+
+    def put(self, item: T) -> None:
+        """Add an item; never blocks."""
+        self._items.put(item)
+        wake = self._wake
+        if wake is not None:
+            wake()
+
+    def poll(self) -> T | None:
+        """The next item if there is one now."""
+        try:
+            return self._items.get_nowait()
+        except queue.Empty:
+            return None
+
+    def get(self) -> T:
+        """The next item; blocks the thread."""
+        return self._items.get()
+
+    async def aget(self) -> T:
+        """The next item; suspends the coroutine."""
+        loop = asyncio.get_running_loop()
+        while True:
+            arrived = loop.create_future()
+            self._wake = lambda: _notify(loop, arrived)
+            try:
+                item = self.poll()
+                if item is not None:
+                    return item
+                await arrived
+            finally:
+                self._wake = None
+
+
+def _notify(loop: asyncio.AbstractEventLoop, arrived: asyncio.Future[None]) -> None:
+    try:
+        loop.call_soon_threadsafe(lambda: arrived.done() or arrived.set_result(None))
+    except RuntimeError:  # the consumer's loop is closed: nobody waits any more
+        return

@@ -1,0 +1,215 @@
+"""`map`: the caller's thread pulls inputs and takes results; the loop thread sends, listens and resends.
+
+The consumer side (`Mapping`) never touches the bus, the bus side (`Carrier`) never touches user data: a `Mailbox` and
+`LoopThread.call` are all that lies between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+from busfn.errors import Error, ProtocolError
+from busfn.invoke.carrier import Carrier, Recheck
+from busfn.invoke.link import Link, Target, open_failure
+from busfn.invoke.mailbox import Mailbox
+from busfn.invoke.window import Block, Outbound, Window
+from busfn.protocol.arguments import Inputs
+from busfn.protocol.codecs import Payload
+from busfn.protocol.envelope import Answer, Call, Status
+
+PULL_TIME = 0.020
+"""Seconds spent on pulling inputs for one message before it is sent as it is."""
+
+Row = tuple[Any, ...]
+
+
+class Exhausted:
+    """The input iterator is at its end."""
+
+
+Event = Answer | Recheck | BaseException | Exhausted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapOptions:
+    """How a map treats its results."""
+
+    kwargs: dict[str, Any]
+    ordered: bool = True
+    return_exceptions: bool = False
+    uniform: bool = True
+    """Rows have one length (they come from zip), so they may travel as columns."""
+
+
+class Mapping:
+    """One map from its consumer's side. Iterate it once, from a thread or from a coroutine."""
+
+    def __init__(self, link: Link, target: Target, call: Call, options: MapOptions) -> None:
+        self._link = link
+        self._target = target
+        self._call = call
+        self._options = options
+        self._window = Window(ordered=options.ordered)
+        self._mailbox: Mailbox[Event] = Mailbox()
+        self._carrier = Carrier(link, target, self._mailbox.put)
+        self._exhausted = False
+
+    @property
+    def sent(self) -> int:
+        """Inputs sent so far."""
+        return self._window.sent
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last input was sent."""
+        return self._exhausted
+
+    def iterate(self, rows: Iterator[Row]) -> Iterator[Any]:
+        """Results for a thread, which also pulls the inputs: whatever is ready is yielded before more is pulled."""
+        self._link.portal.call(self._carrier.begin)
+        try:
+            while not (self._exhausted and self._window.idle):
+                if (block := self._window.take()) is not None:
+                    yield from self._results(block)
+                elif (event := self._mailbox.poll()) is not None:
+                    self._handle(event)
+                elif not self._exhausted and (size := self._window.size()):
+                    self._send(pull(rows, size))
+                else:
+                    self._handle(self._mailbox.get())
+        finally:
+            self._link.portal.call(self._carrier.end)
+
+    async def aiterate(self, rows: AsyncIterator[Row]) -> AsyncIterator[Any]:
+        """Results for a coroutine, while a task of the same loop pulls the inputs."""
+        self._link.portal.call(self._carrier.begin)
+        room = asyncio.Event()
+        feeder = asyncio.create_task(self._feed(rows, room))
+        try:
+            while not (self._exhausted and self._window.idle):
+                if (block := self._window.take()) is not None:
+                    for value in self._results(block):
+                        yield value
+                else:
+                    self._handle(await self._mailbox.aget())
+                room.set()
+        finally:
+            feeder.cancel()
+            self._link.portal.call(self._carrier.end)
+
+    async def _feed(self, rows: AsyncIterator[Row], room: asyncio.Event) -> None:
+        try:
+            while True:
+                size = self._window.size()
+                if not size:
+                    room.clear()
+                    await room.wait()
+                    continue
+                pulled = await apull(rows, size)
+                if pulled:
+                    self._ship(pulled)
+                if pulled.ended:
+                    self._mailbox.put(Exhausted())
+                    return
+        except Exception as error:
+            self._mailbox.put(error)
+
+    def _send(self, pulled: Pulled) -> None:
+        if pulled:
+            self._ship(pulled)
+        self._exhausted = pulled.ended
+
+    def _ship(self, pulled: Pulled) -> None:
+        out = self._window.send(len(pulled))
+        call = replace(self._call, index=out.first, count=out.count)
+        payload = self._encode(call, pulled)
+        self._window.weigh(out.count, len(payload.body))
+        self._link.portal.call(self._carrier.send, replace(call, payload=payload))
+
+    def _encode(self, call: Call, rows: list[Row]) -> Payload:
+        if self._options.uniform:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            inputs = Inputs(columns=columns, rows=None, kwargs=self._options.kwargs)
+        else:
+            inputs = Inputs(columns=None, rows=[list(row) for row in rows], kwargs=self._options.kwargs)
+        scope = call.scope(self._target.app, self._target.function)
+        return self._link.codecs.encode(inputs.pack(), scope=scope, what="inputs")
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Answer):
+            self._take(event)
+        elif isinstance(event, Recheck):
+            self._resend(event)
+        elif isinstance(event, Exhausted):
+            self._exhausted = True
+        else:
+            raise event
+
+    def _take(self, answer: Answer) -> None:
+        if answer.took:
+            self._window.ran(answer.worker, answer.took)
+        out = self._window.outbound(answer.index)
+        if self._window.receive(self._open(answer)) and out is not None:
+            self._link.portal.call(self._carrier.complete, out.first)
+
+    def _open(self, answer: Answer) -> Block:
+        count = max(1, answer.count)
+        if answer.status is not Status.OK:
+            failure = open_failure(self._link.codecs, answer)
+            return Block(answer.index, [failure] * count, failure)
+        try:
+            values = self._link.codecs.decode(answer.payload, scope=answer.scope())
+        except Error as error:
+            return Block(answer.index, [error] * count, error)
+        if not isinstance(values, list) or len(cast(list[Any], values)) != count:
+            raise ProtocolError(f"an answer announces {count} results and holds something else")
+        return Block(answer.index, cast(list[Any], values))
+
+    def _results(self, block: Block) -> Iterator[Any]:
+        failure = block.failure
+        if failure is not None and not (self._options.return_exceptions and isinstance(failure, Exception)):
+            raise failure
+        yield from block.values
+
+    def _resend(self, event: Recheck) -> None:
+        out: Outbound | None = self._window.outbound(event.first)
+        if out is None:
+            return
+        for first, count in out.unanswered():
+            select = (first - out.first, first - out.first + count)
+            self._link.portal.call(partial(self._carrier.resend, out.first, select))
+
+
+class Pulled(list[Row]):
+    """Rows for one message, and whether the iterator ended."""
+
+    ended = False
+
+
+def pull(rows: Iterator[Row], size: int) -> Pulled:
+    """Up to ``size`` rows, fewer when pulling them takes longer than `PULL_TIME`."""
+    pulled = Pulled()
+    until = time.monotonic() + PULL_TIME
+    for row in rows:
+        pulled.append(row)
+        if len(pulled) >= size or time.monotonic() > until:
+            return pulled
+    pulled.ended = True
+    return pulled
+
+
+async def apull(rows: AsyncIterator[Row], size: int) -> Pulled:
+    """`pull` for an async iterator."""
+    pulled = Pulled()
+    until = time.monotonic() + PULL_TIME
+    async for row in rows:
+        pulled.append(row)
+        if len(pulled) >= size or time.monotonic() > until:
+            return pulled
+    pulled.ended = True
+    return pulled

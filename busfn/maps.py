@@ -1,0 +1,174 @@
+"""`map`, `starmap` and `for_each` as users see them; `busfn.invoke.mapper` does the work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from busfn.client import Client
+from busfn.errors import InvalidError
+from busfn.invoke.link import Target
+from busfn.invoke.mapper import MapOptions, Mapping, Row
+from busfn.protocol.envelope import Call
+from busfn.sync import Dual, running_loop
+
+R = TypeVar("R")
+
+logger = logging.getLogger("busfn")
+
+
+@dataclass(frozen=True, slots=True)
+class MapSource:
+    """What a map needs of its function."""
+
+    name: str
+    target: Target
+    client: Callable[[], Client]
+    new_call: Callable[[], Call]
+
+    def mapping(self, options: MapOptions) -> Mapping:
+        """A map that can be iterated once."""
+        return Mapping(self.client().link, self.target, self.new_call(), options)
+
+
+class MapResult(Generic[R]):
+    """Results of a map. Iterate it once, with ``for`` or ``async for``; nothing is sent before."""
+
+    def __init__(self, source: MapSource, inputs: Sequence[Any], options: MapOptions) -> None:
+        self._source = source
+        self._inputs = inputs
+        self._options = options
+        self._used = False
+
+    def __iter__(self) -> Iterator[R]:
+        if running_loop():
+            raise InvalidError(
+                f"`{self._source.name}(...)` would block the running event loop;"
+                f" write `async for ... in {self._source.name}.aio(...)`"
+            )
+        if self._take():
+            yield from self._source.mapping(self._options).iterate(_rows(self._inputs, self._options.uniform))
+
+    async def __aiter__(self) -> AsyncIterator[R]:
+        if self._take():
+            rows = _arows(self._inputs, self._options.uniform)
+            async with aclosing(cast(Any, self._source.mapping(self._options).aiterate(rows))) as results:
+                async for result in results:
+                    yield result
+
+    def __del__(self) -> None:
+        if not self._used:
+            logger.warning(
+                "the results of a call to %s were not consumed, so the call will never be executed:"
+                " use a for-loop over it, or list(...)",
+                self._source.name,
+            )
+
+    def _take(self) -> bool:
+        first, self._used = not self._used, True
+        return first
+
+
+class MapDual(Generic[R]):
+    """``f.map(...)`` and ``f.map.aio(...)``."""
+
+    __slots__ = ("_source", "_starred")
+
+    def __init__(self, source: MapSource, *, starred: bool) -> None:
+        self._source = source
+        self._starred = starred
+
+    def __call__(
+        self,
+        *iterators: Iterable[Any] | AsyncIterable[Any],
+        kwargs: dict[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+    ) -> MapResult[R]:
+        """Results in input order, or as they come; failures are raised, or returned in place."""
+        inputs = _checked(self._source.name, iterators, starred=self._starred)
+        options = MapOptions(
+            kwargs=kwargs or {},
+            ordered=order_outputs,
+            return_exceptions=return_exceptions,
+            uniform=not self._starred,
+        )
+        return MapResult(self._source, inputs, options)
+
+    aio = __call__
+
+
+def for_each_dual(source: MapSource) -> Dual[..., None]:
+    """``f.for_each(...)`` and ``await f.for_each.aio(...)``."""
+    return _ForEach(source)
+
+
+class _ForEach(Dual[..., None]):
+    __slots__ = ("_source",)
+
+    def __init__(self, source: MapSource) -> None:
+        super().__init__(source.name, _never)
+        self._source = source
+
+    def __call__(
+        self, *iterators: Any, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False
+    ) -> None:
+        for _ in self._results(iterators, kwargs, ignore_exceptions):
+            pass
+
+    async def aio(self, *iterators: Any, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False) -> None:
+        """The same without blocking the event loop."""
+        async for _ in self._results(iterators, kwargs, ignore_exceptions):
+            pass
+
+    def _results(self, iterators: Any, kwargs: dict[str, Any] | None, ignore_exceptions: bool) -> MapResult[None]:
+        dual: MapDual[None] = MapDual(self._source, starred=False)
+        return dual(*iterators, kwargs=kwargs, order_outputs=False, return_exceptions=ignore_exceptions)
+
+
+def _never(*_args: Any, **_kwargs: Any) -> Future[Callable[[], None]]:
+    raise AssertionError("for_each iterates, it starts no single call")
+
+
+def _checked(name: str, iterators: Sequence[Any], *, starred: bool) -> Sequence[Any]:
+    if not iterators or (starred and len(iterators) != 1):
+        need = "exactly one iterator" if starred else "at least one iterator"
+        raise InvalidError(f"`{name}` takes {need}, not {len(iterators)}")
+    for iterator in iterators:
+        if not isinstance(iterator, Iterable | AsyncIterable):
+            raise TypeError(f"`{name}` takes iterables, not {type(iterator).__name__}")
+    return iterators
+
+
+def _rows(inputs: Sequence[Any], uniform: bool) -> Iterator[Row]:
+    for one in inputs:
+        if not isinstance(one, Iterable):
+            raise InvalidError("an async iterable needs `async for ... in f.map.aio(...)`")
+    if uniform:
+        return zip(*inputs, strict=False)
+    return (tuple(element) for element in inputs[0])
+
+
+async def _arows(inputs: Sequence[Any], uniform: bool) -> AsyncIterator[Row]:
+    iterators = [_aiter(one) for one in inputs]
+    while True:
+        row: list[Any] = []
+        for iterator in iterators:
+            try:
+                row.append(await anext(iterator))
+            except StopAsyncIteration:
+                return
+        yield tuple(row) if uniform else tuple(row[0])
+
+
+async def _aiter(one: Any) -> AsyncIterator[Any]:
+    if isinstance(one, AsyncIterable):
+        async for item in cast("AsyncIterable[Any]", one):
+            yield item
+    else:
+        for item in one:
+            yield item

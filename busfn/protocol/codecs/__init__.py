@@ -1,0 +1,115 @@
+"""Values to bytes and back: msgpack for plain data, signed pickle for the rest, JSON for foreign callers."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import Any
+
+from busfn.errors import ProtocolError, SerializationError
+from busfn.protocol.codecs import json, msgpack, pickle
+from busfn.protocol.codecs.msgpack import NotPlain
+
+MSGPACK = "application/msgpack"
+PICKLE = "application/vnd.busfn.pickle"
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobRef:
+    """Where a body that does not fit into a message is kept."""
+
+    name: str
+    size: int
+    chunks: int
+    sha256: str
+
+    def encode(self) -> str:
+        """As it stands in the ``Busfn-Blob`` header."""
+        return f"{self.name},{self.size},{self.chunks},{self.sha256}"
+
+    @classmethod
+    def decode(cls, text: str) -> BlobRef:
+        """Reads the header; raises `ProtocolError`."""
+        try:
+            name, size, chunks, sha256 = text.split(",")
+            return cls(name=name, size=int(size), chunks=int(chunks), sha256=sha256)
+        except ValueError:
+            raise ProtocolError(f"a blob reference is `name,size,chunks,sha256`, not {text[:200]!r}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """An encoded value."""
+
+    content_type: str
+    body: bytes
+    signature: str = ""
+    blob: BlobRef | None = None
+    """Set while the body is kept elsewhere; ``body`` is empty then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codecs:
+    """Encodes and decodes values; holds the key that makes pickle acceptable."""
+
+    key: bytes | None = field(default=None, repr=False)
+    main_module: str = ""
+    """Name under which the other side knows our ``__main__``."""
+
+    def encode(self, value: object, *, scope: str, what: str = "value", accept: str = "") -> Payload:
+        """Bytes that carry the value exactly. ``scope`` says which message it is for, ``what`` names it in errors.
+
+        Raises `SerializationError`, with the path of the offender, before anything is sent.
+        """
+        if accept == JSON:
+            return Payload(content_type=JSON, body=json.encode(value))
+        try:
+            return Payload(content_type=MSGPACK, body=msgpack.pack(value))
+        except NotPlain as error:
+            return self._pickled(value, scope, what, error)
+
+    def decode(self, payload: Payload, *, scope: str) -> Any:
+        """The value. A pickle is touched only after its signature was verified.
+
+        Raises `ProtocolError` for what cannot be read or trusted, `DeserializationError` for a missing module.
+        """
+        if payload.content_type == MSGPACK:
+            return msgpack.unpack(payload.body)
+        if payload.content_type == JSON:
+            return json.decode(payload.body)
+        if payload.content_type != PICKLE:
+            raise ProtocolError(f"content type {payload.content_type[:100]!r} is not supported; use JSON or msgpack")
+        self._verify(payload, scope)
+        return pickle.loads(payload.body)
+
+    def _pickled(self, value: object, scope: str, what: str, reason: NotPlain) -> Payload:
+        where = f"{what}{reason.path}"
+        if self.key is None:
+            raise SerializationError(
+                f"{where} is a {reason.type_name}, which is not plain data, and pickle is off because there is no"
+                " signing key: set BUSFN_SIGNING_KEY to the same secret on both sides, or send plain data"
+            )
+        try:
+            body = pickle.dumps(value, self.main_module)
+        except Exception as error:  # pickling runs the value's own code, which may raise anything
+            raise SerializationError(f"{where} ({reason.type_name}) cannot be pickled: {error}") from error
+        return Payload(content_type=PICKLE, body=body, signature=self._sign(scope, body))
+
+    def _sign(self, scope: str, body: bytes) -> str:
+        """HMAC-SHA256 over scope, content type and body, each preceded by its length so that none can be shifted."""
+        mac = hmac.new(self.key or b"", digestmod=hashlib.sha256)
+        for part in (scope.encode(), PICKLE.encode(), body):
+            mac.update(len(part).to_bytes(8, "big"))
+            mac.update(part)
+        return mac.hexdigest()
+
+    def _verify(self, payload: Payload, scope: str) -> None:
+        if self.key is None:
+            raise ProtocolError("a pickle arrived, and without a signing key (BUSFN_SIGNING_KEY) none is accepted")
+        if not payload.signature:
+            raise ProtocolError("a pickle arrived without a signature; it was not unpickled")
+        expected = self._sign(scope, payload.body).encode()
+        if not hmac.compare_digest(expected, payload.signature.encode(errors="replace")):
+            raise ProtocolError("a pickle arrived with a wrong signature; it was not unpickled")

@@ -1,0 +1,43 @@
+"""What the consumer of a generator tells its worker: more credit, or stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from busfn.errors import ProtocolError
+
+CREDIT = "Busfn-Credit"
+CANCEL = "Busfn-Cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A word from the consumer."""
+
+    items: int = 0
+    size: int = 0
+    cancel: bool = False
+
+
+def credit_headers(items: int, size: int) -> dict[str, str]:
+    """Allow so many more items and bytes."""
+    return {CREDIT: f"{items},{size}"}
+
+
+def cancel_headers() -> dict[str, str]:
+    """Close the generator."""
+    return {CANCEL: "1"}
+
+
+def read_control(headers: Mapping[str, str]) -> Control:
+    """Reads either; a 503 status (nobody listens to our frames any more) counts as a cancel."""
+    if CANCEL in headers or headers.get("Status") == "503":
+        return Control(cancel=True)
+    try:
+        items, size = (int(part) for part in headers.get(CREDIT, "").split(","))
+    except ValueError:
+        raise ProtocolError(f"{CREDIT} must be two numbers, not {headers.get(CREDIT)!r}") from None
+    if items < 0 or size < 0:
+        raise ProtocolError(f"{CREDIT} must not be negative")
+    return Control(items=items, size=size)

@@ -1,0 +1,150 @@
+"""Names and subjects: the one place that knows how the bus is laid out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from busfn.errors import InvalidError, ProtocolError
+
+PREFIX = "busfn"
+QUEUE_GROUP = "busfn"
+"""Queue group of all who serve a function."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_TWO_TOKENS = frozenset({"fn", "ovf", "hb", "ctl"})
+_KINDS = frozenset({"fn", "ovf", "hb", "wake", "ctl", "job", "log", "res", "live", "dead", "blob"})
+
+
+def validate_name(name: object, what: str) -> str:
+    """The name, or `InvalidError` saying what is allowed."""
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise InvalidError(f"{name!r} is no {what} name: use 1 to 64 letters, digits, `-` and `_`")
+    return name
+
+
+def validate_function_name(name: object) -> str:
+    """A function's name, or ``Class.method``; `InvalidError` for anything else."""
+    if not isinstance(name, str):
+        raise InvalidError(f"{name!r} is no function name: it must be text")
+    parts = name.split(".")
+    if len(parts) > 2:
+        raise InvalidError(f"{name!r} is no function name: at most one dot, as in `Class.method`")
+    for part in parts:
+        validate_name(part, "function")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A subject, taken apart."""
+
+    kind: str
+    app: str
+    function: str
+    rest: tuple[str, ...]
+    """Tokens after the function: call id, index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """All subjects of one environment."""
+
+    env: str = "main"
+
+    def __post_init__(self) -> None:
+        validate_name(self.env, "environment")
+
+    def _make(self, kind: str, *tokens: str) -> str:
+        return ".".join((PREFIX, self.env, kind, *tokens))
+
+    def function(self, app: str, function: str) -> str:
+        """Interactive calls; no stream may ever capture it."""
+        return self._make("fn", app, function)
+
+    def overflow(self, app: str, function: str) -> str:
+        """Calls handed on."""
+        return self._make("ovf", app, function)
+
+    def job(self, app: str, function: str, call: str) -> str:
+        """Queued inputs of one call."""
+        return self._make("job", app, function, call)
+
+    def jobs(self, app: str, function: str) -> str:
+        """Queued inputs of a function."""
+        return self._make("job", app, function, "*")
+
+    def app_jobs(self, app: str) -> str:
+        """Queued inputs of an app."""
+        return self._make("job", app, ">")
+
+    def log(self, app: str, function: str, call: str) -> str:
+        """What a call's body prints."""
+        return self._make("log", app, function, call)
+
+    def logs(self, app: str) -> str:
+        """What an app's bodies print."""
+        return self._make("log", app, ">")
+
+    def heartbeat(self, app: str, function: str) -> str:
+        return self._make("hb", app, function)
+
+    def wake(self, app: str, function: str) -> str:
+        """Headers of queued inputs, as they are stored."""
+        return self._make("wake", app, function, "*")
+
+    def control(self, app: str, function: str) -> str:
+        return self._make("ctl", app, function)
+
+    def result(self, app: str, call: str, index: int) -> str:
+        """A durable call's result."""
+        return self._make("res", app, call, str(index))
+
+    def live(self, app: str, call: str, index: int) -> str:
+        """A durable call's result, pushed."""
+        return self._make("live", app, call, str(index))
+
+    def dead(self, app: str, function: str, call: str, index: int) -> str:
+        """An input that used up its attempts."""
+        return self._make("dead", app, function, call, str(index))
+
+    def all_of(self, kind: str) -> str:
+        """Every subject of a kind."""
+        return self._make(kind, ">")
+
+    @property
+    def blob_prefix(self) -> str:
+        return self._make("blob")
+
+    @property
+    def table(self) -> str:
+        """Name of the registry's table."""
+        return f"BUSFN_{self.env}_APPS"
+
+    def stream(self, kind: str) -> str:
+        """Name of a stream: JOBS, OVF, RES, BLOB, LOGS or DEAD."""
+        return f"BUSFN_{self.env}_{kind}"
+
+    def consumer(self, app: str, function: str) -> str:
+        """Name of a function's consumer; ``=`` is legal there and in no name of ours, so nothing collides."""
+        return f"{app}={function.replace('.', '=')}"
+
+    def parse(self, subject: str) -> Address:
+        """Take a subject apart. Raises `ProtocolError` when it is none of ours."""
+        tokens = subject.split(".")
+        if tokens[:2] != [PREFIX, self.env] or len(tokens) < 5 or tokens[2] not in _KINDS:
+            raise ProtocolError(f"{subject!r} is no subject of environment {self.env!r}")
+        kind, app, *rest = tokens[2:]
+        if kind in ("res", "live", "blob"):
+            return Address(kind, app, "", tuple(rest))
+        width = _function_width(kind, len(rest))
+        return Address(kind, app, ".".join(rest[:width]), tuple(rest[width:]))
+
+
+def _function_width(kind: str, tokens: int) -> int:
+    """How many tokens the function's name has: what follows it has a fixed length."""
+    after = 0 if kind in _TWO_TOKENS else 2 if kind == "dead" else 1
+    width = tokens - after
+    if width not in (1, 2):
+        raise ProtocolError(f"a {kind!r} subject with {tokens} tokens after the app")
+    return width

@@ -1,0 +1,134 @@
+"""References to code, ``FILE.py::app.f`` or ``-m package.module::f``: parsed here, imported by `load`.
+
+The command line and the workers import with the same function, so what works in one works in the other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+
+from busfn.errors import InvalidError
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A reference as it was written."""
+
+    path: str
+    object_path: str
+    is_module: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where code is and how it is imported."""
+
+    kind: str
+    """``script`` (a file) or ``module`` (a dotted name)."""
+    target: str
+    """Absolute path of the file, or the module's name."""
+    directory: str
+    """Goes first on ``sys.path``."""
+
+    def to_dict(self) -> dict[str, str]:
+        return {"kind": self.kind, "target": self.target, "directory": self.directory}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, str]) -> Source:
+        return cls(kind=data["kind"], target=data["target"], directory=data["directory"])
+
+
+def parse_ref(text: str, *, module: bool) -> Ref:
+    """Take a reference apart. Raises `InvalidError` with advice."""
+    path, colons, object_path = text.partition("::")
+    if not colons and ":" in path:
+        raise InvalidError(f"{text!r} is no reference. Did you mean '::' instead of ':'?")
+    if module:
+        if path.endswith(".py") or "/" in path:
+            raise InvalidError(f"`-m` takes a dotted module name, not the file {path!r}; leave out `-m`")
+        return Ref(path, object_path, True)
+    if not path.endswith(".py"):
+        hint = f" For a Python module write `-m {text}`." if path.replace(".", "").isidentifier() else ""
+        raise InvalidError(f"{path!r} is not a Python file.{hint}")
+    stem = os.path.basename(path).removesuffix(".py")
+    if "." in stem:
+        raise InvalidError(f"{path!r}: a script's file name cannot contain further dots, because workers import it")
+    return Ref(path, object_path, False)
+
+
+def resolve(ref: Ref, cwd: str) -> Source:
+    """Find the code. Raises `InvalidError` when a file does not exist."""
+    if ref.is_module:
+        return Source(kind="module", target=ref.path, directory=cwd)
+    file = os.path.abspath(os.path.join(cwd, ref.path))
+    if os.path.isdir(file):
+        raise InvalidError(f"{ref.path} is a directory, not a script")
+    if not os.path.exists(file):
+        raise InvalidError(f"there is no file {ref.path}{_similar(file)}")
+    return Source(kind="script", target=file, directory=os.path.dirname(file))
+
+
+def _similar(file: str) -> str:
+    folder = os.path.dirname(file)
+    names = [name for name in os.listdir(folder) if name.endswith(".py")] if os.path.isdir(folder) else []
+    close = difflib.get_close_matches(os.path.basename(file), names, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def load(source: Source) -> ModuleType:
+    """Import the code on this thread; whatever the import raises passes through.
+
+    Raises `InvalidError` when there is no such module or the script's name is taken by another module.
+    """
+    if sys.path[:1] != [source.directory]:
+        sys.path.insert(0, source.directory)
+    return _load_script(source.target) if source.kind == "script" else _load_module(source.target)
+
+
+def _load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise InvalidError(f"there is no module {name!r} (looked in {sys.path[0]} and the environment)") from None
+        raise
+
+
+def _load_script(file: str) -> ModuleType:
+    name = os.path.basename(file).removesuffix(".py")
+    known = sys.modules.get(name)
+    if known is not None and _same_file(known, file):
+        return known
+    if known is not None or name in sys.stdlib_module_names:
+        raise InvalidError(f"{file}: the name {name!r} belongs to another module here; rename the script")
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__package__ = ""
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        sys.modules.pop(name, None)
+        _explain_relative_import(error, file)
+        raise
+    return module
+
+
+def _same_file(module: ModuleType, file: str) -> bool:
+    return os.path.abspath(module.__file__ or "") == file
+
+
+def _explain_relative_import(error: BaseException, file: str) -> None:
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        package = os.path.basename(os.path.dirname(file))
+        stem = os.path.basename(file).removesuffix(".py")
+        error.add_note(f"A script has no package. From {package}'s parent folder run: busfn run -m {package}.{stem}")

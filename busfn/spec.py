@@ -1,0 +1,155 @@
+"""What is known about a function, as values: validated when made, and carried between processes as plain dicts."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from busfn.errors import InvalidError
+
+DEFAULT_TIMEOUT = 300.0
+"""Seconds an attempt may run."""
+DEFAULT_SCALEDOWN_WINDOW = 60.0
+"""Seconds a worker may idle before it is stopped."""
+LOST_LIMIT = 3
+"""How often an input may take its worker down before busfn gives up on it."""
+
+CLOUD_OPTIONS = frozenset(
+    "image gpu cpu memory volumes region cloud proxy mounts network_file_systems ephemeral_disk nonpreemptible i6pn"
+    " enable_memory_snapshot block_network".split()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """How many worker processes a function may have."""
+
+    min_containers: int = 0
+    """Workers kept even when idle."""
+    max_containers: int | None = None
+    """Hard cap; None means as many as the machine has cores, not counting workers that wait for nested calls."""
+    buffer_containers: int = 0
+    """Idle workers kept beyond the need while the function is active."""
+    scaledown_window: float = DEFAULT_SCALEDOWN_WINDOW
+    """Seconds a worker may idle before it is stopped."""
+
+    def __post_init__(self) -> None:
+        _whole_number("min_containers", self.min_containers, least=0)
+        _whole_number("buffer_containers", self.buffer_containers, least=0)
+        _seconds("scaledown_window", self.scaledown_window)
+        if self.max_containers is None:
+            return
+        _whole_number("max_containers", self.max_containers, least=1)
+        if self.min_containers > self.max_containers:
+            raise InvalidError(
+                f"`min_containers` ({self.min_containers}) is greater than `max_containers` ({self.max_containers})"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The keyword arguments of ``@app.function``, as written there; see `FunctionSpec` for what becomes of them."""
+
+    name: str | None = None
+    is_generator: bool | None = None
+    """Forces generator treatment of a function that returns a generator; None looks at the function."""
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds an attempt may run, queueing not included."""
+    startup_timeout: float | None = None
+    """Seconds a worker may take to import the code; None means ``timeout``."""
+    single_use_containers: bool = False
+    """Every input gets a fresh worker process."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Environment variables of the workers."""
+    scaling: Scaling = field(default_factory=Scaling)
+
+    def __post_init__(self) -> None:
+        _seconds("timeout", self.timeout)
+        if self.startup_timeout is not None:
+            _seconds("startup_timeout", self.startup_timeout)
+        if self.is_generator is not None:
+            _flag("is_generator", self.is_generator)
+        _flag("single_use_containers", self.single_use_containers)
+        for key, value in self.env.items():
+            if not isinstance(key, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidError(f"`env` maps names to texts, but has {key!r}: {value!r}")
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Options:
+        """Options from keyword arguments; an unknown one is an `InvalidError` with a hint."""
+        scaling_names = {f.name for f in fields(Scaling)}
+        known = {f.name for f in fields(cls)} - {"scaling"} | scaling_names
+        for name in given:
+            if name not in known:
+                raise InvalidError(_unknown_option(name, known))
+        scaling = Scaling(**{k: v for k, v in given.items() if k in scaling_names})
+        rest = {k: v for k, v in given.items() if k not in scaling_names}
+        env: object = rest.get("env") or {}
+        if not isinstance(env, Mapping):
+            raise InvalidError(f"`env` takes a mapping of names to texts, not {type(env).__name__}")
+        rest["env"] = {k: v for k, v in env.items() if v is not None}  # pyright: ignore[reportUnknownVariableType]
+        return cls(scaling=scaling, **rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSpec:
+    """All that a supervisor, a worker or a caller needs to know about a function."""
+
+    app: str
+    name: str
+    source: Mapping[str, str]
+    """Where the code is: `busfn.refs.Source` as a dict."""
+    qualname: str
+    """Path of the function inside its module."""
+    is_generator: bool = False
+    timeout: float = DEFAULT_TIMEOUT
+    startup_timeout: float = DEFAULT_TIMEOUT
+    single_use_containers: bool = False
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    scaling: Scaling = field(default_factory=Scaling)
+
+    @property
+    def label(self) -> str:
+        """``app.function``, as it is written in messages, logs and call paths."""
+        return f"{self.app}.{self.name}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict that JSON and msgpack can carry."""
+        return {**asdict(self), "source": dict(self.source), "env": dict(self.env)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FunctionSpec:
+        """Reads what `to_dict` wrote; fields of a newer busfn are ignored."""
+        known = {f.name for f in fields(cls)}
+        kept = {k: v for k, v in data.items() if k in known}
+        return cls(**{**kept, "scaling": Scaling(**data["scaling"])})
+
+
+def _unknown_option(name: str, known: set[str]) -> str:
+    if name in CLOUD_OPTIONS:
+        return f"unknown option `{name}`: busfn runs workers as processes of your own machines, so there is no `{name}`"
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean `{close[0]}`?" if close else f"; the options are {', '.join(sorted(known))}"
+    return f"unknown option `{name}`{hint}"
+
+
+def _whole_number(name: str, value: object, *, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidError(f"`{name}` takes a whole number, not {value!r}")
+    if value < least:
+        raise InvalidError(f"`{name}` must be at least {least}, not {value}")
+
+
+def _seconds(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InvalidError(f"`{name}` takes a number of seconds, not {value!r}")
+    if not 0 < value < math.inf:
+        raise InvalidError(f"`{name}` must be more than 0 seconds, not {value}")
+
+
+def _flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidError(f"`{name}` takes True or False, not {value!r}")

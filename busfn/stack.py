@@ -1,0 +1,124 @@
+"""What an ephemeral app needs to run: a server (unless one is configured) and a host process with its workers.
+
+Both are started early and spoken to later, so that their start-up overlaps with importing the user's code. The host is
+driven over pipes: one JSON object a line in, one a line out; the end of its input means that we are gone, and it leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from busfn import errors
+from busfn.bus.server import EmbeddedServer
+from busfn.config import BusAddress, Settings
+from busfn.spec import FunctionSpec
+
+HOST_MODULE = "busfn_services.host"
+READY_TIMEOUT = 30.0
+
+
+class Stack:
+    """The processes behind one ephemeral app. Start it early, `serve` once, and always `stop` it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._env = settings.env
+        self.key = settings.signing_key or (secrets.token_bytes(32) if settings.address is None else None)
+        self._address = settings.address
+        self._server = EmbeddedServer.launch() if settings.address is None else None
+        self._host = _launch_host()
+
+    @property
+    def address(self) -> BusAddress:
+        """Where the bus is; waits until an embedded server is ready."""
+        if self._address is None:
+            assert self._server is not None
+            self._server.wait_ready(READY_TIMEOUT)
+            self._address = self._server.address
+        return self._address
+
+    def connect_host(self) -> None:
+        """Let the host connect and prepare while we go on."""
+        self._tell(
+            op="open",
+            address=asdict(self.address),
+            env=self._env,
+            key=self.key.hex() if self.key else "",
+        )
+
+    def serve(self, specs: Sequence[FunctionSpec]) -> None:
+        """Have the functions served; on return every call to them will be answered.
+
+        Raises what the host reports, as the same class of `busfn.errors`.
+        """
+        self._tell(op="serve", functions=[spec.to_dict() for spec in specs])
+        self._expect("ready")
+
+    def drain(self) -> None:
+        """Stop the workers; on return all they printed was sent. Harmless when the host is gone."""
+        if self._host.poll() is None:
+            try:
+                self._tell(op="stop")
+                self._expect("drained")
+            except errors.Error:  # it died on the way: nothing is left to drain
+                return
+
+    def stop(self) -> None:
+        """End all processes and remove their files."""
+        for pipe in (self._host.stdin, self._host.stdout):
+            if pipe is not None:
+                _close(pipe)
+        try:
+            self._host.wait(10)
+        except subprocess.TimeoutExpired:
+            self._host.kill()
+            self._host.wait()
+        if self._server is not None:
+            self._server.stop()
+
+    def _tell(self, **message: Any) -> None:
+        assert self._host.stdin is not None
+        try:
+            self._host.stdin.write(json.dumps(message).encode() + b"\n")
+            self._host.stdin.flush()
+        except OSError:
+            raise self._host_died() from None
+
+    def _expect(self, event: str) -> None:
+        assert self._host.stdout is not None
+        while line := self._host.stdout.readline():
+            message = json.loads(line)
+            if message["event"] == event:
+                return
+            if message["event"] == "error":
+                kind = getattr(errors, message["kind"], errors.ServiceError)
+                raise kind(message["text"])
+        raise self._host_died()
+
+    def _host_died(self) -> errors.ServiceError:
+        code = self._host.wait()
+        return errors.ServiceError(f"the worker host ended unexpectedly (exit code {code}); its messages are above")
+
+
+def _launch_host() -> subprocess.Popen[bytes]:
+    """A session of its own keeps Ctrl-C in the terminal from reaching the workers before we drain them."""
+    return subprocess.Popen(
+        [sys.executable, "-m", HOST_MODULE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _close(pipe: Any) -> None:
+    try:
+        pipe.close()
+    except OSError:  # the host is gone and something was left in the buffer
+        return

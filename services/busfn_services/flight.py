@@ -1,0 +1,143 @@
+"""The in-flight table: what a worker is running, written by the worker and read by its supervisor.
+
+It lives in memory that both processes map, so writing costs no system call and reading needs no cooperation: whatever
+user code does (hold the GIL, block the loop, crash), the supervisor can still renew leases, send beats and clean up.
+Each record has one writer, and its state byte is written last when it is filled and first when it is emptied.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+RECORDS = 128
+"""Inputs or messages that one worker may hold."""
+RECORD_SIZE = 1024
+HEADER_SIZE = 64
+TABLE_SIZE = HEADER_SIZE + RECORDS * RECORD_SIZE
+
+_WAITING = struct.Struct("<i")
+_FIXED = struct.Struct("<BBBxIIIIIQdd32sHH")
+_COUNT = struct.Struct("<I")
+_CURSOR_AT, _UPTO_AT, _END_AT = 12, 16, 20
+_STARTED = struct.Struct("<d")
+_STARTED_AT = 32
+_ROOM = RECORD_SIZE - _FIXED.size
+
+
+class Kind(IntEnum):
+    """How a call reached the worker."""
+
+    DIRECT = 1
+    OVERFLOW = 2
+    JOB = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One message that a worker holds."""
+
+    kind: Kind
+    foreign: bool
+    call: str
+    first: int
+    """Index of the message's first input."""
+    crashes: int
+    sequence: int
+    """Place in its stream; 0 for a direct call."""
+    token: str
+    """Settles the delivery; empty for a direct call."""
+    reply: str
+    cursor: int = 0
+    """Inputs of the message whose answers have left."""
+    upto: int = 0
+    """Inputs of the message that were started."""
+    end: int = 1
+    """Inputs of the message that are this worker's; the ones after it were given away."""
+    started: float = 0.0
+    """When the input that runs now was started (monotonic seconds); 0 while it waits."""
+    accepted: float = 0.0
+
+
+class FlightTable:
+    """A fixed number of records in shared memory."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, TABLE_SIZE)
+
+    @staticmethod
+    def create_file() -> int:
+        """An unnamed file to map; returns its descriptor, which can be sent to another process."""
+        fd, path = tempfile.mkstemp(prefix="busfn-flight-")
+        os.unlink(path)
+        os.ftruncate(fd, TABLE_SIZE)
+        return fd
+
+    def close(self) -> None:
+        self._map.close()
+
+    @property
+    def waiting(self) -> int:
+        """Inputs that wait for nested calls."""
+        return int(_WAITING.unpack_from(self._map)[0])
+
+    def set_waiting(self, waiting: int) -> None:
+        """Note how many inputs wait for nested calls."""
+        _WAITING.pack_into(self._map, 0, waiting)
+
+    def fill(self, slot: int, entry: Entry) -> None:
+        """Write a record; the supervisor sees it from the moment this returns."""
+        at = HEADER_SIZE + slot * RECORD_SIZE
+        token, reply = entry.token.encode(), entry.reply.encode()
+        if len(token) + len(reply) > _ROOM:
+            raise ValueError("the subjects of this delivery are too long for the in-flight table")
+        _FIXED.pack_into(
+            self._map, at, 0, entry.kind, entry.foreign, entry.first, entry.crashes, entry.cursor, entry.upto,
+            entry.end, entry.sequence, entry.started, entry.accepted, entry.call.encode(), len(token), len(reply),
+        )  # fmt: skip
+        text = at + _FIXED.size
+        self._map[text : text + len(token) + len(reply)] = token + reply
+        self._map[at] = 1
+
+    def started(self, slot: int, upto: int, when: float) -> None:
+        """Inputs before ``upto`` were started, the last of them now; cheap enough for every slice. Main thread only."""
+        at = HEADER_SIZE + slot * RECORD_SIZE
+        _COUNT.pack_into(self._map, at + _UPTO_AT, upto)
+        _STARTED.pack_into(self._map, at + _STARTED_AT, when)
+
+    def answered(self, slot: int, cursor: int) -> None:
+        """The answers of all inputs before ``cursor`` have left. Loop thread only."""
+        _COUNT.pack_into(self._map, HEADER_SIZE + slot * RECORD_SIZE + _CURSOR_AT, cursor)
+
+    def shortened(self, slot: int, end: int) -> None:
+        """Inputs from ``end`` on were given away. Loop thread only."""
+        _COUNT.pack_into(self._map, HEADER_SIZE + slot * RECORD_SIZE + _END_AT, end)
+
+    def clear(self, slot: int) -> None:
+        """Forget a record."""
+        self._map[HEADER_SIZE + slot * RECORD_SIZE] = 0
+
+    def entries(self) -> Iterator[tuple[int, Entry]]:
+        """The records in use."""
+        for slot in range(RECORDS):
+            at = HEADER_SIZE + slot * RECORD_SIZE
+            if self._map[at]:
+                yield slot, self._read(at)
+
+    def _read(self, at: int) -> Entry:
+        (_, kind, foreign, first, crashes, cursor, upto, end, sequence, started, accepted, call, token_size, reply_size) = (
+            _FIXED.unpack_from(self._map, at)
+        )
+        text = at + _FIXED.size
+        token = self._map[text : text + token_size]
+        reply = self._map[text + token_size : text + token_size + reply_size]
+        return Entry(
+            kind=Kind(kind), foreign=bool(foreign), call=call.rstrip(b"\0").decode(), first=first, crashes=crashes,
+            cursor=cursor, upto=upto, end=end, sequence=sequence, started=started, accepted=accepted,
+            token=token.decode(), reply=reply.decode(),
+        )  # fmt: skip

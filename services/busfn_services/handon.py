@@ -1,0 +1,82 @@
+"""Handing a call on: into the overflow stream, from where whoever has a free slot takes it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from busfn.bus.base import Bus
+from busfn.errors import Error, QueueFull, ResourceExhaustedError, ServiceError
+from busfn.protocol.codecs import JSON, Codecs, Payload
+from busfn.protocol.envelope import Answer, Call, Status
+from busfn.protocol.failure import encode_failure, error_code
+from busfn.protocol.subjects import Subjects
+from busfn_services.ours import is_framework_file
+
+EMPTY = Payload(content_type="", body=b"")
+REPLY_PREFIXES = ("_INBOX",)
+"""Where answers may go. A reply subject is not checked by the server's permissions, so a caller could make us publish
+anywhere otherwise."""
+
+
+class Context(Protocol):
+    """What handing on needs of a connection."""
+
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def subjects(self) -> Subjects: ...
+    @property
+    def codecs(self) -> Codecs: ...
+
+
+def may_answer(reply: str) -> bool:
+    """Whether a reply subject is an inbox."""
+    return reply.startswith(REPLY_PREFIXES)
+
+
+async def hand_on(context: Context, app: str, function: str, call: Call) -> None:
+    """Put a call into the overflow stream; its caller learns its place there, or why it was refused."""
+    bus, subject = context.bus, context.subjects.overflow(app, function)
+    try:
+        sequence = await bus.queues.enqueue(subject, call.payload.body, call.headers())
+    except QueueFull:
+        error = ResourceExhaustedError(f"{app}.{function} is overloaded: the queue of waiting calls is full")
+        refuse(bus, context.codecs, call, error)
+    except Error as error:
+        refuse(bus, context.codecs, call, ServiceError(f"{app}.{function} could not queue the call: {error}"))
+    else:
+        beat(bus, call.reply, call.call, sequence=sequence, foreign=call.foreign)
+
+
+def beat(
+    bus: Bus, reply: str, call: str, *, index: int = 0, sequence: int = 0, worker: str = "", foreign: bool = False
+) -> None:
+    """Tell a caller that its call is running, or (with ``sequence``) where it is queued."""
+    if not foreign and may_answer(reply):
+        answer = Answer(status=Status.BEAT, payload=EMPTY, call=call, index=index, sequence=sequence, worker=worker)
+        bus.publish(reply, b"", answer.headers())
+
+
+def refuse(bus: Bus, codecs: Codecs, call: Call, error: BaseException) -> None:
+    """Answer a call, or all inputs of a chunk, with an error."""
+    if not may_answer(call.reply):
+        return
+    low, high = call.select or (0, call.count)
+    answer = failure_answer(codecs, call, call.index + low, error, high - low)
+    bus.publish(call.reply, answer.payload.body, answer.headers())
+
+
+def failure_answer(
+    codecs: Codecs, call: Call, index: int, error: BaseException, count: int = 0, worker: str = ""
+) -> Answer:
+    """The answer that raises ``error`` at the caller, for ``count`` inputs from ``index`` on (0 for a single call)."""
+    text = f"{type(error).__name__}: {error}"
+    answer = Answer(
+        status=Status.ERROR, payload=EMPTY, call=call.call, index=index, count=count, worker=worker,
+        code=error_code(error), text=text,
+    )  # fmt: skip
+    if call.foreign:
+        return answer.copy(payload=codecs.encode({"error": text}, scope=answer.scope(), what="error", accept=JSON))
+    return answer.copy(
+        payload=encode_failure(codecs, error, scope=answer.scope(), skip=is_framework_file, worker=worker)
+    )

@@ -1,0 +1,49 @@
+"""What becomes of the messages that a dead worker held. Pure.
+
+Interactive calls are the caller's to send again. Queued ones are put back here: what was answered is left out, what was
+running comes back by itself with one crash more on its record, and the rest as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from busfn.protocol.envelope import Call
+from busfn.spec import LOST_LIMIT
+from busfn_services.flight import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Parts of one message."""
+
+    again: list[Call]
+    """To be queued again."""
+    failed: Call | None
+    """The input that is given up."""
+
+
+def recover(call: Call, entry: Entry, *, hopeless: bool) -> Verdicts:
+    """Divide a queued message; ``hopeless`` when its running input must not be tried again (it was over its time)."""
+    low, high = call.select or (0, max(1, call.count))
+    cursor = max(low, min(entry.cursor, high))
+    upto = max(cursor, min(entry.upto, high))
+    end = max(upto, min(entry.end, high))
+    crashes = call.crashes + 1
+    suspects, rest = (cursor, upto), (upto, end)
+    again: list[Call] = []
+    failed: Call | None = None
+    if suspects[0] < suspects[1]:
+        suspect = _part(call, suspects).copy(crashes=crashes)
+        alone = suspects[1] - suspects[0] == 1
+        if alone and (hopeless or crashes >= LOST_LIMIT):
+            failed = suspect
+        else:
+            again.append(suspect)
+    if rest[0] < rest[1]:
+        again.append(_part(call, rest))
+    return Verdicts(again, failed)
+
+
+def _part(call: Call, select: tuple[int, int]) -> Call:
+    return call.copy(select=select) if call.count else call

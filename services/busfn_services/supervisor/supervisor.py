@@ -1,0 +1,201 @@
+"""The parent of all workers on one host: starts them, keeps their leases, enforces timeouts, cleans up after crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from busfn.bus.base import Bus, Verdict
+from busfn.config import BusAddress
+from busfn.ids import new_call_id
+from busfn.protocol.codecs import Codecs
+from busfn.protocol.subjects import Subjects
+from busfn.spec import FunctionSpec
+from busfn_services.flight import FlightTable
+from busfn_services.handon import beat
+from busfn_services.supervisor.forkserver import ForkServer
+from busfn_services.supervisor.logs import publish_log, pump
+from busfn_services.supervisor.rescue import Rescue
+from busfn_services.supervisor.watch import Duty
+from busfn_services.supervisor.worker import State, Worker
+
+SCAN_EVERY = 0.1
+"""Seconds between looks at the in-flight tables."""
+TIMEOUT_SIGNAL = signal.SIGUSR2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostContext:
+    """The host's connection, and what its workers need to make their own."""
+
+    bus: Bus
+    subjects: Subjects
+    codecs: Codecs
+    address: BusAddress
+    key: bytes | None = field(default=None, repr=False)
+
+
+OnChange = Callable[[Worker], None]
+
+
+class Supervisor:
+    """Owner of the worker processes; use it with ``async with``."""
+
+    def __init__(self, context: HostContext, forks: ForkServer, on_change: OnChange) -> None:
+        self._context = context
+        self._forks = forks
+        self._on_change = on_change
+        self._rescue = Rescue(context.bus, context.subjects, context.codecs)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pumps: dict[Worker, list[asyncio.Task[None]]] = {}
+        self.workers: dict[str, Worker] = {}
+
+    async def __aenter__(self) -> Supervisor:
+        self._spawn(self._read_forks())
+        self._spawn(self._scan())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop(grace=0.0)
+        self._forks.socket.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def start(self, spec: FunctionSpec) -> Worker:
+        """Start a worker; `on_change` tells when it is ready or has failed."""
+        name = f"w{new_call_id()[-12:]}"
+        ours, theirs = socket.socketpair()
+        table_fd = FlightTable.create_file()
+        out, err = os.pipe(), os.pipe()
+        worker = Worker(name, spec, FlightTable(table_fd), ours, time.monotonic())
+        self.workers[name] = worker
+        self._forks.fork(self._config(worker), [theirs.fileno(), table_fd, out[1], err[1]])
+        theirs.close()
+        for fd in (table_fd, out[1], err[1]):
+            os.close(fd)
+        subject = self._context.subjects.log(spec.app, spec.name, name)
+        self._pumps[worker] = [self._spawn(pump(fd, self._context.bus, subject)) for fd in (out[0], err[0])]
+        self._spawn(self._read_worker(worker))
+        return worker
+
+    async def stop(self, *, grace: float) -> None:
+        """Drain all workers; those that are not done after ``grace`` seconds are killed."""
+        workers = list(self.workers.values())
+        for worker in workers:
+            worker.drain()
+        waits = [asyncio.ensure_future(worker.gone.wait()) for worker in workers]
+        if waits:
+            await asyncio.wait(waits, timeout=grace)
+        for worker in workers:
+            worker.signal(signal.SIGKILL)
+        await asyncio.gather(*waits)
+
+    def _config(self, worker: Worker) -> dict[str, Any]:
+        context = self._context
+        return {
+            "worker": worker.name,
+            "spec": worker.spec.to_dict(),
+            "address": asdict(context.address),
+            "env": context.subjects.env,
+            "key": context.key.hex() if context.key else "",
+        }
+
+    async def _read_forks(self) -> None:
+        self._forks.socket.setblocking(False)
+        reader, _writer = await asyncio.open_connection(sock=self._forks.socket)
+        while line := await reader.readline():
+            event = json.loads(line)
+            worker = self.workers[event["worker"]]
+            if event["event"] == "started":
+                worker.pid = event["pid"]
+            else:
+                self._spawn(self._exited(worker, event["code"]))
+
+    async def _read_worker(self, worker: Worker) -> None:
+        worker.socket.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=worker.socket)
+        try:
+            while line := await reader.readline():
+                event = json.loads(line)
+                if event["event"] == "ready" and worker.state is State.STARTING:
+                    worker.state = State.READY
+                elif event["event"] == "failed":
+                    worker.failure = event["text"]
+                self._on_change(worker)
+            await worker.gone.wait()
+        finally:
+            writer.close()
+
+    async def _exited(self, worker: Worker, code: int) -> None:
+        was = worker.state
+        worker.state = State.GONE
+        await asyncio.gather(*self._pumps.pop(worker), return_exceptions=True)
+        del self.workers[worker.name]
+        if code and not worker.failure:
+            self._report(worker, code)
+            if was is State.STARTING:
+                worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
+        entries = [entry for _, entry in worker.table.entries()]
+        worker.table.close()
+        await self._rescue.all(worker, entries)
+        worker.gone.set()
+        self._on_change(worker)
+
+    def _report(self, worker: Worker, code: int) -> None:
+        why = "was over its timeout and killed" if worker.killed_for else describe_exit(code)
+        subject = self._context.subjects.log(worker.spec.app, worker.spec.name, worker.name)
+        publish_log(self._context.bus, subject, f"busfn: worker {worker.name} (pid {worker.pid}) {why}\n".encode())
+
+    async def _scan(self) -> None:
+        while True:
+            await asyncio.sleep(SCAN_EVERY)
+            now = time.monotonic()
+            for worker in list(self.workers.values()):
+                if worker.state is State.STARTING:
+                    self._check_start(worker, now)
+                elif worker.state is not State.GONE:
+                    self._look_after(worker, now)
+
+    def _check_start(self, worker: Worker, now: float) -> None:
+        limit = worker.spec.startup_timeout
+        if now - worker.since > limit and not worker.failure:
+            worker.failure = f"the worker was not ready after its startup_timeout of {limit:g} s"
+            worker.signal(signal.SIGKILL)
+
+    def _look_after(self, worker: Worker, now: float) -> None:
+        entries = list(worker.table.entries())
+        worker.idle_since = 0.0 if entries else worker.idle_since or now
+        for duty, entry in worker.watch.duties(entries, now):
+            if duty is Duty.RENEW:
+                self._context.bus.queues.settle(entry.token, Verdict.PROGRESS)
+            elif duty is Duty.BEAT:
+                beat(self._context.bus, entry.reply, entry.call, index=entry.first, worker=worker.name)
+            elif duty is Duty.INTERRUPT:
+                worker.signal(TIMEOUT_SIGNAL)
+            elif worker.killed_for is None:
+                worker.killed_for = entry
+                worker.signal(signal.SIGKILL)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

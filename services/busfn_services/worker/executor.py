@@ -1,0 +1,100 @@
+"""Runs user code on the worker's main thread, one message at a time."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, cast, get_type_hints
+
+from busfn.context import CurrentInput, running
+from busfn.errors import FunctionTimeoutError, InvalidError
+from busfn.protocol.arguments import unpack_arguments
+from busfn.protocol.codecs import Codecs
+from busfn.protocol.convert import convert_arguments
+from busfn.protocol.envelope import Call
+from busfn.spec import FunctionSpec
+from busfn_services.worker.answers import AnswerBuilder
+from busfn_services.worker.job import Job
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class InputTimeout(BaseException):
+    """Raised inside a body that runs longer than its function's timeout."""
+
+
+class Executor:
+    """What running an input needs, whatever the kind of function: arguments in, the body marked as running, errors out."""
+
+    def __init__(self, spec: FunctionSpec, raw: Callable[..., Any], codecs: Codecs, worker: str) -> None:
+        self.spec = spec
+        self.raw = raw
+        self.codecs = codecs
+        self.answers = AnswerBuilder(codecs, worker)
+        self.mean: float | None = None
+        self._signature = inspect.signature(raw)
+        self._running_since = 0.0
+
+    def overdue(self) -> bool:
+        """Whether the body that runs now is over its time; a signal that comes late finds the next input and must not
+        hit it."""
+        since = self._running_since
+        return since > 0 and time.monotonic() - since >= self.spec.timeout
+
+    def interrupt(self) -> None:
+        """From a signal handler on the main thread: stop a body that is over its time."""
+        if self.overdue():
+            self._running_since = 0.0
+            raise InputTimeout
+
+    def arguments(self, call: Call) -> Arguments:
+        """The call's arguments; a foreign caller's are checked and converted by the annotations."""
+        if not call.payload.body and not call.payload.content_type:
+            args, kwargs = cast(Arguments, ((), {}))
+        else:
+            value = self.codecs.decode(call.payload, scope=call.scope(self.spec.app, self.spec.name))
+            args, kwargs = unpack_arguments(value)
+        if call.foreign:
+            return convert_arguments(self._signature, self._hints(), args, kwargs)
+        return args, kwargs
+
+    @contextmanager
+    def body(self, job: Job, offset: int) -> Iterator[None]:
+        """Around user code: marks the input as running."""
+        call = job.call
+        current = CurrentInput(call.call, call.index + offset, (*call.path, self.spec.label))
+        self._running_since = time.monotonic()
+        try:
+            with running(current):
+                yield
+        finally:
+            self._running_since = 0.0
+
+    def refuse_unsendable(self, value: object) -> Any:
+        """A generator or coroutine is no result: say what to do instead."""
+        if isinstance(value, Generator | Coroutine | AsyncGenerator):
+            raise InvalidError(
+                f"{self.spec.label} returned a {type(cast(object, value)).__name__}, which cannot be sent;"
+                " a function that returns a generator needs `@app.function(is_generator=True)`"
+            )
+        return value
+
+    def explained(self, error: BaseException) -> BaseException:
+        """What the caller shall see of an error."""
+        if isinstance(error, InputTimeout):
+            return FunctionTimeoutError(f"{self.spec.label} ran longer than its timeout of {self.spec.timeout:g} s")
+        return error
+
+    def measured(self, seconds: float, inputs: int) -> float:
+        """Take in a measurement; returns the mean of this one."""
+        mean = seconds / max(1, inputs)
+        self.mean = mean if self.mean is None else 0.8 * self.mean + 0.2 * mean
+        return mean
+
+    def _hints(self) -> dict[str, Any]:
+        try:
+            return get_type_hints(self.raw)
+        except (NameError, TypeError, AttributeError):  # an annotation that cannot be evaluated checks nothing
+            return {}

@@ -1,0 +1,107 @@
+"""Runs generator functions, sync and async, one call at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any, cast
+
+from busfn.errors import InvalidError
+from busfn_services.worker.executor import Arguments, Executor, InputTimeout
+from busfn_services.worker.job import Job
+from busfn_services.worker.outlet import Outlet, StreamClosed
+from busfn_services.worker.port import Port
+
+
+def run_generator(executor: Executor, port: Port, job: Job) -> None:
+    """Run a sync generator to its end, or until its consumer leaves."""
+    run, begun = _Run(executor, port, job), time.perf_counter()
+    try:
+        args, kwargs = run.begin()
+        with executor.body(job, 0):
+            run.drive(run.iterator(args, kwargs))
+        run.end()
+    except BaseException as error:
+        run.fail(error)
+    port.finish(job, executor.measured(time.perf_counter() - begun, 1))
+
+
+async def arun_generator(executor: Executor, port: Port, job: Job) -> None:
+    """Run an async generator to its end, or until its consumer leaves."""
+    run, begun = _Run(executor, port, job), time.perf_counter()
+    try:
+        args, kwargs = run.begin()
+        with executor.body(job, 0):
+            await run.adrive(run.aiterator(args, kwargs))
+        run.end()
+    except asyncio.CancelledError:
+        run.fail(InputTimeout())
+    except BaseException as error:
+        run.fail(error)
+    port.finish(job, executor.measured(time.perf_counter() - begun, 1))
+
+
+class _Run:
+    """One call of a generator function."""
+
+    def __init__(self, executor: Executor, port: Port, job: Job) -> None:
+        self._executor = executor
+        self._port = port
+        self._job = job
+        self._outlet: Outlet = job.outlet or Outlet(executor.codecs, job.call, "")
+
+    def begin(self) -> Arguments:
+        self._job.take(1)
+        arguments = self._executor.arguments(self._job.call)
+        self._port.started(self._job, 1)
+        return arguments
+
+    def iterator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+        value = self._executor.raw(*args, **kwargs)
+        if not isinstance(value, Iterable):
+            raise self._not_iterable(value)
+        return iter(cast("Iterable[Any]", value))
+
+    def aiterator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Any]:
+        value = self._executor.raw(*args, **kwargs)
+        if not isinstance(value, AsyncIterable):
+            raise self._not_iterable(value)
+        return aiter(cast("AsyncIterable[Any]", value))
+
+    def drive(self, iterator: Iterator[Any]) -> None:
+        """Push every item; the body is closed, not abandoned, when the consumer leaves."""
+        try:
+            for item in iterator:
+                if not self._outlet.has_credit():
+                    self._outlet.wait_for_credit()
+                if self._outlet.push(item):
+                    self._port.stream(self._job, self._outlet)
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+    async def adrive(self, iterator: AsyncIterator[Any]) -> None:
+        try:
+            async for item in iterator:
+                if not self._outlet.has_credit():
+                    await asyncio.to_thread(self._outlet.wait_for_credit)
+                if self._outlet.push(item):
+                    self._port.stream(self._job, self._outlet)
+        finally:
+            aclose = getattr(iterator, "aclose", None)
+            if aclose is not None:
+                await aclose()
+
+    def end(self) -> None:
+        self._port.stream(self._job, self._outlet, self._outlet.end())
+
+    def fail(self, error: BaseException) -> None:
+        if isinstance(error, StreamClosed):
+            return
+        failure = self._executor.answers.failure(self._job.call, 0, self._executor.explained(error))
+        self._port.stream(self._job, self._outlet, failure)
+
+    def _not_iterable(self, value: object) -> InvalidError:
+        return InvalidError(f"{self._executor.spec.label} is a generator function, but returned {type(value).__name__}")

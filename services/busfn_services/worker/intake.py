@@ -1,0 +1,286 @@
+"""The loop thread of a worker: decides whether a call is run here or handed on, and sends answers.
+
+Whoever is in a function's queue group either runs a call or hands it on: a worker with room runs it, a full one puts it
+into the overflow stream, from which workers pull as many as they have room for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from busfn.bus.base import Channel, Delivery, Message, Puller, Subscription, Verdict
+from busfn.errors import Error, ProtocolError
+from busfn.ids import new_call_id
+from busfn.invoke.link import Link
+from busfn.invoke.payloads import fetch, spills, stow
+from busfn.protocol.control import read_control
+from busfn.protocol.envelope import Answer, Call, read_call
+from busfn.spec import FunctionSpec
+from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
+from busfn_services.handon import EMPTY, beat, hand_on, may_answer, refuse
+from busfn_services.worker.job import Job
+from busfn_services.worker.limiter import Limiter
+from busfn_services.worker.mainloop import Jobs
+from busfn_services.worker.outlet import Outlet
+from busfn_services.worker.stats import Stats
+
+CUT_AFTER = 0.050
+"""Seconds after which a chunk gives away its unstarted inputs, so that short work is not trapped behind long."""
+
+
+class Intake:
+    """Takes messages for one function, and is the `Port` through which the main thread answers them."""
+
+    def __init__(self, link: Link, spec: FunctionSpec, table: FlightTable, jobs: Jobs, worker: str) -> None:
+        self._link = link
+        self._bus = link.bus
+        self._spec = spec
+        self._table = table
+        self._jobs = jobs
+        self._worker = worker
+        self._limiter = Limiter()
+        self._free = list(range(RECORDS))
+        self._held: set[Job] = set()
+        self._channels: dict[Job, Channel] = {}
+        self._pullers: list[Puller] = []
+        self._member: Subscription | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._posts: deque[Callable[[], None]] = deque()
+        self._post_scheduled = False
+        self._emptied = asyncio.Event()
+        self.on_finished: Callable[[], None] | None = None
+        """Called after every finished job."""
+        self.stats = Stats()
+
+    async def start(self) -> None:
+        """Pull from both queues and join the queue group."""
+        subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
+        consumer = subjects.consumer(app, name)
+        for kind, stream in ((Kind.OVERFLOW, "OVF"), (Kind.JOB, "JOBS")):
+            handler = partial(self._on_delivery, kind)
+            self._pullers.append(self._bus.queues.pull(subjects.stream(stream), consumer, self._limiter.room, handler))
+        subject = subjects.function(app, name)
+        self._member = await self._bus.subscribe(subject, self._on_direct, queue="busfn")
+
+    async def leave(self) -> None:
+        """Take nothing more; on return everything that was taken is done and answered."""
+        if self._member is not None:
+            await self._member.leave()
+        for puller in self._pullers:
+            await puller.stop()
+        while self._held or self._tasks:
+            self._emptied.clear()
+            await self._emptied.wait()
+        await self._bus.flush()
+
+    def _on_direct(self, message: Message) -> None:
+        try:
+            call = read_call(message.headers, message.body, reply=message.reply, call=new_call_id())
+        except ProtocolError as error:
+            self._reject(message, error)
+            return
+        if not may_answer(call.reply) or self._expired(call):
+            return
+        if self._limiter.room() > 0 and self._free:
+            self._accept(call, Kind.DIRECT)
+        else:
+            self._spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
+
+    def _on_delivery(self, kind: Kind, delivery: Delivery) -> None:
+        message = delivery.message
+        if self._limiter.room() <= 0 or not self._free:
+            self._bus.queues.settle(delivery.token, Verdict.NAK)
+            return
+        try:
+            call = read_call(message.headers, message.body, reply="", call=new_call_id())
+        except ProtocolError as error:
+            self._bus.queues.settle(delivery.token, Verdict.TERM)
+            self._reject(message, error)
+            return
+        if self._expired(call) or not may_answer(call.reply):
+            self._bus.queues.settle(delivery.token, Verdict.ACK)
+            return
+        self._accept(call, kind, delivery.token, delivery.sequence)
+
+    def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0) -> None:
+        slot = self._free.pop()
+        job = Job(call, kind, slot, token, sequence)
+        self._table.fill(slot, _entry(job))
+        self._held.add(job)
+        self._limiter.take(job.inputs)
+        if self._spec.is_generator:
+            self._open_outlet(job)
+        if call.count > 1:
+            self._link.portal.loop.call_later(CUT_AFTER, self._cut, job)
+        if call.payload.blob is not None:
+            self._spawn(self._fetch(job))
+        else:
+            self._jobs.put(job)
+
+    async def _fetch(self, job: Job) -> None:
+        """Large arguments come from the blob store; when they are gone, the body never runs."""
+        try:
+            job.call = job.call.copy(payload=await fetch(self._bus, job.call.payload))
+        except Error as error:
+            self._refuse(job.call, error)
+            self._settle(job)
+            return
+        self._jobs.put(job)
+
+    def _open_outlet(self, job: Job) -> None:
+        outlet = job.outlet = Outlet(self._link.codecs, job.call, self._worker)
+
+        def on_control(message: Message) -> None:
+            control = read_control(message.headers)
+            outlet.close() if control.cancel else outlet.granted(control.items, control.size)
+
+        self._channels[job] = self._bus.channel(on_control)
+
+    def _cut(self, job: Job) -> None:
+        """Give the unstarted part of a slow chunk back to the queue, where other workers can take it."""
+        if job not in self._held or not job.remaining:
+            return
+        rest = job.cut()
+        if rest is not None:
+            self._limiter.shed(rest[1] - rest[0])
+            self._spawn(self._give_back(job, rest))
+
+    async def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
+        call = job.wire.copy(select=rest)
+        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
+        sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers())
+        beat(self._bus, call.reply, call.call, index=call.index + rest[0], sequence=sequence, worker=self._worker)
+        self._table.shortened(job.slot, rest[0])
+
+    # What the main thread calls (see `Port`)
+
+    def started(self, job: Job, upto: int) -> None:
+        self._table.started(job.slot, upto, time.monotonic())
+
+    def answer(self, job: Job, answer: Answer) -> None:
+        self._post(partial(self._answer, job, answer))
+
+    def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
+        self._post(partial(self._stream, job, outlet, last))
+
+    def finish(self, job: Job, mean: float) -> None:
+        self._post(partial(self._finish, job, mean))
+
+    def _post(self, action: Callable[[], None]) -> None:
+        """One wake-up of the loop for all that the main thread does in one go."""
+        self._posts.append(action)
+        if not self._post_scheduled:
+            self._post_scheduled = True
+            self._link.portal.call(self._run_posts)
+
+    def _run_posts(self) -> None:
+        self._post_scheduled = False
+        while self._posts:
+            self._posts.popleft()()
+
+    def _answer(self, job: Job, answer: Answer) -> None:
+        self._send(job, [answer], "")
+        if answer.count and job.tail is None:
+            self._link.portal.loop.call_soon(
+                self._table.answered, job.slot, answer.index - job.call.index + answer.count
+            )
+
+    def _stream(self, job: Job, outlet: Outlet, last: Answer | None) -> None:
+        self._send(job, [*outlet.flush(), *([last] if last else [])], self._channels[job].subject)
+
+    def _finish(self, job: Job, mean: float) -> None:
+        self._limiter.observe(mean)
+        if job.tail is None:
+            self._settle(job)
+        else:
+            self._spawn(self._settle_after(job, job.tail))
+
+    def _send(self, job: Job, answers: list[Answer], reply: str) -> None:
+        """Publish answers in order; from the first large one on, behind a task that stores it."""
+        for answer in answers:
+            self.stats.answered(answer)
+        if job.tail is None and not any(spills(answer.payload) for answer in answers):
+            for answer in answers:
+                self._bus.publish(job.call.reply, answer.payload.body, answer.headers(), reply)
+        else:
+            job.tail = self._spawn(self._send_large(job.tail, job, answers, reply))
+
+    async def _send_large(
+        self, before: asyncio.Task[None] | None, job: Job, answers: list[Answer], reply: str
+    ) -> None:
+        if before is not None:
+            await before
+        for answer in answers:
+            stowed = answer.copy(payload=await stow(self._bus, answer.payload))
+            self._bus.publish(job.call.reply, stowed.payload.body, stowed.headers(), reply)
+
+    async def _settle_after(self, job: Job, tail: asyncio.Task[None]) -> None:
+        try:
+            await tail
+        except Error as error:
+            self._refuse(job.call, error)
+        self._settle(job)
+
+    def _settle(self, job: Job) -> None:
+        if job.token:
+            self._bus.queues.settle(job.token, Verdict.ACK)
+        # After the answers and the ack were written: a crash before that must still find the record.
+        self._link.portal.loop.call_soon(self._forget, job)
+
+    def _forget(self, job: Job) -> None:
+        self._table.clear(job.slot)
+        self._free.append(job.slot)
+        self._held.discard(job)
+        self._limiter.release(job.inputs)
+        channel = self._channels.pop(job, None)
+        if channel is not None:
+            channel.close()
+        self._emptied.set()
+        for puller in self._pullers:
+            puller.wake()
+        if self.on_finished is not None:
+            self.on_finished()
+
+    def _expired(self, call: Call) -> bool:
+        return 0 < call.deadline < time.time() * 1000
+
+    def _reject(self, message: Message, error: ProtocolError) -> None:
+        if may_answer(message.reply):
+            call = Call(call=new_call_id(), payload=EMPTY, reply=message.reply, foreign=True)
+            self._refuse(call, error)
+
+    def _refuse(self, call: Call, error: Error) -> None:
+        refuse(self._bus, self._link.codecs, call, error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._link.portal.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+        return task
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._emptied.set()
+
+
+def _entry(job: Job) -> Entry:
+    call = job.call
+    return Entry(
+        kind=job.kind,
+        foreign=call.foreign,
+        call=call.call,
+        first=call.index,
+        crashes=call.crashes,
+        sequence=job.sequence,
+        token=job.token,
+        reply=call.reply,
+        cursor=job.begin,
+        upto=job.begin,
+        end=job.begin + job.inputs,
+        accepted=time.monotonic(),
+    )

@@ -1,0 +1,58 @@
+"""A message that a worker has taken, shared by the loop thread (which took it) and the main thread (which runs it)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from busfn.protocol.envelope import Call
+from busfn_services.flight import Kind
+from busfn_services.worker.outlet import Outlet
+
+
+class Job:
+    """One message: a single input, or a range of a chunk's inputs whose unstarted rest can be given away."""
+
+    def __init__(self, call: Call, kind: Kind, slot: int, token: str = "", sequence: int = 0) -> None:
+        self.wire = call
+        """As it came, large arguments still a reference."""
+        self.call = call
+        self.kind = kind
+        self.slot = slot
+        self.token = token
+        self.sequence = sequence
+        low, high = call.select or (0, max(1, call.count))
+        self.begin = low
+        self._next = low
+        self._end = high
+        self._lock = threading.Lock()
+        self.tail: asyncio.Task[None] | None = None
+        """Stores and sends large answers; later answers go behind it."""
+        self.outlet: Outlet | None = None
+        """Where a generator's items go."""
+
+    @property
+    def inputs(self) -> int:
+        """Inputs that are still ours."""
+        return self._end - self.begin
+
+    @property
+    def remaining(self) -> int:
+        """Inputs that were not started."""
+        return self._end - self._next
+
+    def take(self, most: int) -> range:
+        """Start up to ``most`` further inputs; offsets into the chunk, empty at the end."""
+        with self._lock:
+            first = self._next
+            self._next = min(self._end, first + most)
+            return range(first, self._next)
+
+    def cut(self) -> tuple[int, int] | None:
+        """Give away the inputs that were not started; their offsets, or None when there are none."""
+        with self._lock:
+            if self._next >= self._end:
+                return None
+            rest = (self._next, self._end)
+            self._end = self._next
+            return rest

@@ -1,0 +1,48 @@
+"""How much a worker may hold: one input at a time, or about 2 ms worth of inputs that are that short. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_WORK = 0.002
+"""Seconds of estimated work that may be held beyond the free slots."""
+MOST_MESSAGES = 64
+WEIGHT = 0.2
+"""Of a new measurement in the running mean."""
+
+
+@dataclass(slots=True)
+class Limiter:
+    """Counts what is held; one thread only."""
+
+    slots: int = 1
+    messages: int = 0
+    inputs: int = 0
+    mean: float | None = None
+    """Mean run time of an input, in seconds; None before the first."""
+
+    def room(self) -> int:
+        """Messages that may be taken now."""
+        free = self.slots - self.messages
+        if self.mean is None or self.mean <= 0:
+            return max(0, free)
+        spare = int((MOST_WORK - self.inputs * self.mean) / self.mean)
+        return max(0, free, min(spare, MOST_MESSAGES - self.messages))
+
+    def take(self, inputs: int) -> None:
+        """A message with so many inputs was taken."""
+        self.messages += 1
+        self.inputs += inputs
+
+    def shed(self, inputs: int) -> None:
+        """So many inputs of a message were given away."""
+        self.inputs -= inputs
+
+    def release(self, inputs: int) -> None:
+        """A message was finished."""
+        self.messages -= 1
+        self.inputs -= inputs
+
+    def observe(self, mean: float) -> None:
+        """An input took so long."""
+        self.mean = mean if self.mean is None else (1 - WEIGHT) * self.mean + WEIGHT * mean

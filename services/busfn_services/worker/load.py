@@ -1,0 +1,34 @@
+"""Finding a function in the user's code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from busfn.app import App
+from busfn.client import Client
+from busfn.errors import NotFoundError
+from busfn.function import Function
+from busfn.refs import Source, load
+from busfn.spec import FunctionSpec
+
+
+def load_function(spec: FunctionSpec) -> tuple[ModuleType, Callable[..., Any]]:
+    """Import the module on this thread and find the function in it. Raises whatever the import raises."""
+    module = load(Source.from_dict(spec.source))
+    found: object = module
+    for part in spec.qualname.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, Function):
+        return module, found.get_raw_f()
+    if not callable(found):
+        raise NotFoundError(f"{spec.source['target']} has no function {spec.qualname!r}")
+    return module, found
+
+
+def bind_apps(module: ModuleType, client: Client) -> None:
+    """Let the functions of the module's apps be called from here."""
+    for value in list(vars(module).values()):
+        if isinstance(value, App):
+            value.binding.client = client

@@ -1,0 +1,25 @@
+"""The loop thread, as the main thread sees it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from busfn.protocol.envelope import Answer
+from busfn_services.worker.job import Job
+from busfn_services.worker.outlet import Outlet
+
+
+class Port(Protocol):
+    """Callable from the main thread; nothing here blocks."""
+
+    def started(self, job: Job, upto: int) -> None:
+        """Inputs before the offset ``upto`` are started now: the in-flight table shall show it."""
+
+    def answer(self, job: Job, answer: Answer) -> None:
+        """Send an answer."""
+
+    def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
+        """Send what the outlet has, then the last frame if it is known."""
+
+    def finish(self, job: Job, mean: float) -> None:
+        """The job is done; ``mean`` seconds an input."""

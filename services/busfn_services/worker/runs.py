@@ -1,0 +1,141 @@
+"""The inputs of one message, one after the other, and their answers; how an input is called is left to the driver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from busfn.errors import InvalidError
+from busfn.protocol.arguments import Inputs
+from busfn_services.worker.executor import Arguments, Executor
+from busfn_services.worker.job import Job
+from busfn_services.worker.port import Port
+
+SLICE = 0.001
+"""Seconds of estimated work that is started at once in a chunk."""
+HOLD = 0.020
+"""Seconds a finished result of a chunk may wait for the ones after it."""
+
+Input = tuple[int, Arguments]
+"""An offset into the message, and what to call the function with."""
+
+
+class Run(Protocol):
+    """What a driver does with a message."""
+
+    def inputs(self) -> Iterator[Input]:
+        """Inputs to call, marked as started when they are handed out."""
+        ...
+
+    def succeeded(self, offset: int, value: Any) -> None: ...
+    def failed(self, offset: int, error: BaseException) -> None: ...
+
+    def finish(self) -> int:
+        """Send what is left; returns how many inputs were run."""
+        ...
+
+
+def run_of(executor: Executor, port: Port, job: Job) -> Run:
+    """The run of a single call or of a chunk."""
+    return Chunk(executor, port, job) if job.call.count else Single(executor, port, job)
+
+
+class Single:
+    """A message with one input."""
+
+    def __init__(self, executor: Executor, port: Port, job: Job) -> None:
+        self._executor = executor
+        self._port = port
+        self._job = job
+        self._begun = time.perf_counter()
+
+    def inputs(self) -> Iterator[Input]:
+        self._job.take(1)
+        try:
+            arguments = self._executor.arguments(self._job.call)
+        except BaseException as error:
+            self.failed(0, error)
+            return
+        self._port.started(self._job, 1)
+        self._begun = time.perf_counter()
+        yield 0, arguments
+
+    def succeeded(self, offset: int, value: Any) -> None:
+        answer = self._executor.answers.value(self._job.call, value, time.perf_counter() - self._begun)
+        self._port.answer(self._job, answer)
+
+    def failed(self, offset: int, error: BaseException) -> None:
+        call = self._job.call
+        self._port.answer(self._job, self._executor.answers.failure(call, call.index, error))
+
+    def finish(self) -> int:
+        return 1
+
+
+class Chunk:
+    """A message with many inputs: finished results leave together, but none waits longer than `HOLD`."""
+
+    def __init__(self, executor: Executor, port: Port, job: Job) -> None:
+        self._executor = executor
+        self._port = port
+        self._job = job
+        self._values: list[Any] = []
+        self._first = job.begin
+        self._since = time.monotonic()
+        self._done = 0
+
+    def inputs(self) -> Iterator[Input]:
+        try:
+            inputs = self._decode()
+        except BaseException as error:
+            self._refuse(error)
+            return
+        rows, kwargs = list(inputs), inputs.kwargs
+        while offsets := self._job.take(self._slice_size()):
+            self._port.started(self._job, offsets.stop)
+            for offset in offsets:
+                yield offset, (rows[offset], kwargs)
+            self._done += len(offsets)
+
+    def succeeded(self, offset: int, value: Any) -> None:
+        self._values.append(value)
+        if time.monotonic() - self._since > HOLD:
+            self._flush()
+
+    def failed(self, offset: int, error: BaseException) -> None:
+        self._flush()
+        call = self._job.call
+        self._port.answer(self._job, self._executor.answers.failure(call, call.index + offset, error, 1))
+        self._first = offset + 1
+
+    def finish(self) -> int:
+        self._flush()
+        return self._done
+
+    def _decode(self) -> Inputs:
+        call, spec = self._job.call, self._executor.spec
+        inputs = Inputs.unpack(self._executor.codecs.decode(call.payload, scope=call.scope(spec.app, spec.name)))
+        if len(inputs) != call.count:
+            raise InvalidError(f"a message announces {call.count} inputs and holds {len(inputs)}")
+        return inputs
+
+    def _refuse(self, error: BaseException) -> None:
+        call, offsets = self._job.call, self._job.take(self._job.remaining)
+        failure = self._executor.answers.failure(call, call.index + offsets.start, error, len(offsets))
+        self._port.answer(self._job, failure)
+
+    def _slice_size(self) -> int:
+        mean = self._executor.mean
+        if self._job.call.crashes or not mean:
+            return 1
+        return max(1, int(SLICE / mean))
+
+    def _flush(self) -> None:
+        values, self._values = self._values, []
+        if values:
+            took = self._executor.mean or (time.monotonic() - self._since) / len(values)
+            for answer in self._executor.answers.block(self._job.call, self._first, values, took):
+                self._port.answer(self._job, answer)
+        self._first += len(values)
+        self._since = time.monotonic()

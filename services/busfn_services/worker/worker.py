@@ -1,0 +1,171 @@
+"""The life of a worker process: connect, import, serve one function, drain, exit.
+
+The main thread imports and runs user code; the loop thread does all I/O. The supervisor is at the other end of a socket:
+one JSON object a line; when the socket closes, the supervisor is gone and so is our purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from busfn.binding import DEFAULT
+from busfn.client import Client, ClientOptions, open_bus
+from busfn.config import BusAddress
+from busfn.context import WORKER_VARIABLE
+from busfn.spec import FunctionSpec
+from busfn.sync import LoopThread
+from busfn_services.flight import FlightTable
+from busfn_services.worker.discovery import Discovery
+from busfn_services.worker.executor import Executor
+from busfn_services.ours import is_framework_file
+from busfn_services.worker.intake import Intake
+from busfn_services.worker.load import bind_apps, load_function
+from busfn_services.worker.mainloop import Jobs, Stop, serve
+
+EXIT_OK = 0
+EXIT_STARTUP = 3
+EXIT_ORPHANED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """What a supervisor tells a new worker."""
+
+    worker: str
+    spec: FunctionSpec
+    address: BusAddress
+    env: str
+    key: bytes | None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> WorkerConfig:
+        """From the supervisor's JSON."""
+        address = {**data["address"], "servers": tuple(data["address"]["servers"])}
+        return cls(
+            worker=data["worker"],
+            spec=FunctionSpec.from_dict(data["spec"]),
+            address=BusAddress(**address),
+            env=data["env"],
+            key=bytes.fromhex(data["key"]) or None,
+        )
+
+
+class SupervisorLink:
+    """The worker's end of the socket to its supervisor."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._lock = threading.Lock()
+
+    def tell(self, **event: object) -> None:
+        """Report something."""
+        with self._lock:
+            self._socket.sendall(json.dumps(event).encode() + b"\n")
+
+    def listen(self, on_drain: Callable[[], None]) -> None:
+        """Obey commands, on a thread of its own; ends the process when the supervisor is gone."""
+        threading.Thread(target=self._listen, args=(on_drain,), name="busfn-commands", daemon=True).start()
+
+    def _listen(self, on_drain: Callable[[], None]) -> None:
+        with self._socket.makefile("rb") as lines:
+            for line in lines:
+                if json.loads(line)["op"] == "drain":
+                    on_drain()
+        os._exit(EXIT_ORPHANED)
+
+
+class Waiting:
+    """Counts inputs that wait for nested calls, for the supervisor to see."""
+
+    def __init__(self, table: FlightTable) -> None:
+        self._table = table
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def change(self, by: int) -> None:
+        with self._lock:
+            self._count += by
+            self._table.set_waiting(self._count)
+
+
+def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable) -> int:
+    """The whole life of the process; returns its exit code."""
+    os.environ[WORKER_VARIABLE] = config.worker
+    os.environ.update(config.spec.env)
+    supervisor = SupervisorLink(sock)
+    portal = LoopThread()
+    options = ClientOptions(
+        address=config.address, env=config.env, key=config.key, name=config.worker, waiting=Waiting(table).change
+    )
+    connecting = portal.submit(open_bus(options))
+    try:
+        module, raw = load_function(config.spec)
+        client = Client.on(options, portal, connecting.result())
+    except BaseException as error:
+        supervisor.tell(event="failed", text=_startup_error(error))
+        return EXIT_STARTUP
+    bind_apps(module, client)
+    DEFAULT.client = client
+    return _serve(config, client, raw, table, supervisor)
+
+
+def _serve(
+    config: WorkerConfig, client: Client, raw: Callable[..., Any], table: FlightTable, supervisor: SupervisorLink
+) -> int:
+    jobs = Jobs()
+    executor = Executor(config.spec, raw, client.link.codecs, config.worker)
+    intake = Intake(client.link, config.spec, table, jobs, config.worker)
+    discovery = Discovery(client.link, config.spec, config.worker, raw, intake.stats)
+
+    async def drain() -> None:
+        await discovery.stop()
+        await intake.leave()
+        jobs.put(Stop())
+
+    leave = _Once(lambda: client.link.portal.submit(drain()))
+    if config.spec.single_use_containers:
+        intake.on_finished = leave
+    client.link.portal.run(_join(intake, discovery))
+    signal.signal(signal.SIGTERM, lambda *_: leave())
+    supervisor.listen(leave)
+    supervisor.tell(event="ready")
+    serve(executor, intake, jobs)
+    client.close()
+    return EXIT_OK
+
+
+class _Once:
+    """Calls a function the first time only."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+        self._lock = threading.Lock()
+        self._done = False
+
+    def __call__(self) -> None:
+        with self._lock:
+            first, self._done = not self._done, True
+        if first:
+            self._action()
+
+
+async def _join(intake: Intake, discovery: Discovery) -> None:
+    await intake.start()
+    await discovery.start()
+
+
+def _startup_error(error: BaseException) -> str:
+    """The error as the user shall see it: their frames, then the type and message."""
+    summary = traceback.TracebackException.from_exception(error)
+    summary.stack = traceback.StackSummary.from_list(
+        [frame for frame in summary.stack if not is_framework_file(frame.filename) and "importlib" not in frame.filename]
+    )
+    return "".join(summary.format()).strip()
