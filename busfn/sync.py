@@ -26,7 +26,7 @@ class LoopThread:
     """One event loop on one daemon thread; uvloop where it is installed."""
 
     def __init__(self, name: str = "busfn-io") -> None:
-        self._loop = _new_loop()
+        self._loop = new_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -66,7 +66,8 @@ class LoopThread:
         self._loop.close()
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A loop of the fastest kind that is installed."""
     try:
         import uvloop
     except ImportError:

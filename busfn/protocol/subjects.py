@@ -89,9 +89,9 @@ class Subjects:
     def heartbeat(self, app: str, function: str) -> str:
         return self._make("hb", app, function)
 
-    def wake(self, app: str, function: str) -> str:
-        """Headers of queued inputs, as they are stored."""
-        return self._make("wake", app, function, "*")
+    def wakes(self, app: str) -> str:
+        """Headers of what is queued for an app, as it is stored."""
+        return self._make("wake", app, ">")
 
     def control(self, app: str, function: str) -> str:
         return self._make("ctl", app, function)

@@ -1,13 +1,18 @@
-"""Handing a call on: into the overflow stream, from where whoever has a free slot takes it."""
+"""What everyone in a function's queue group does with a call: admit it, and run it or hand it on.
+
+Handing on means the overflow stream, from where whoever has a free slot takes it.
+"""
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
-from busfn.bus.base import Bus
-from busfn.errors import Error, QueueFull, ResourceExhaustedError, ServiceError
+from busfn.bus.base import Bus, Message
+from busfn.errors import Error, ProtocolError, QueueFull, ResourceExhaustedError, ServiceError
+from busfn.ids import new_call_id
 from busfn.protocol.codecs import JSON, Codecs, Payload
-from busfn.protocol.envelope import Answer, Call, Status
+from busfn.protocol.envelope import Answer, Call, Status, read_call
 from busfn.protocol.failure import encode_failure, error_code
 from busfn.protocol.subjects import Subjects
 from busfn_services.ours import is_framework_file
@@ -32,6 +37,18 @@ class Context(Protocol):
 def may_answer(reply: str) -> bool:
     """Whether a reply subject is an inbox."""
     return reply.startswith(REPLY_PREFIXES)
+
+
+def admit(context: Context, message: Message, *, reply: str) -> Call | None:
+    """The call in a message; None when nobody can be answered, it is too late, or it was malformed and refused."""
+    try:
+        call = read_call(message.headers, message.body, reply=reply, call=new_call_id())
+    except ProtocolError as error:
+        malformed = Call(call=new_call_id(), payload=EMPTY, reply=reply, foreign=True)
+        refuse(context.bus, context.codecs, malformed, error)
+        return None
+    expired = 0 < call.deadline < time.time() * 1000
+    return None if expired or not may_answer(call.reply) else call
 
 
 async def hand_on(context: Context, app: str, function: str, call: Call) -> None:

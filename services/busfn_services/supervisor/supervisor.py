@@ -45,13 +45,18 @@ class HostContext:
 OnChange = Callable[[Worker], None]
 
 
+def _ignore(_: Worker) -> None:
+    """Nobody wants to know."""
+
+
 class Supervisor:
     """Owner of the worker processes; use it with ``async with``."""
 
-    def __init__(self, context: HostContext, forks: ForkServer, on_change: OnChange) -> None:
+    def __init__(self, context: HostContext, forks: ForkServer) -> None:
         self._context = context
         self._forks = forks
-        self._on_change = on_change
+        self.on_change: OnChange = _ignore
+        """Told when a worker is ready, has failed to start, or is gone."""
         self._rescue = Rescue(context.bus, context.subjects, context.codecs)
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumps: dict[Worker, list[asyncio.Task[None]]] = {}
@@ -129,7 +134,7 @@ class Supervisor:
                     worker.state = State.READY
                 elif event["event"] == "failed":
                     worker.failure = event["text"]
-                self._on_change(worker)
+                self.on_change(worker)
             await worker.gone.wait()
         finally:
             writer.close()
@@ -147,7 +152,7 @@ class Supervisor:
         worker.table.close()
         await self._rescue.all(worker, entries)
         worker.gone.set()
-        self._on_change(worker)
+        self.on_change(worker)
 
     def _report(self, worker: Worker, code: int) -> None:
         why = "was over its timeout and killed" if worker.killed_for else describe_exit(code)

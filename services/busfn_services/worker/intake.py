@@ -14,15 +14,16 @@ from functools import partial
 from typing import Any
 
 from busfn.bus.base import Channel, Delivery, Message, Puller, Subscription, Verdict
-from busfn.errors import Error, ProtocolError
-from busfn.ids import new_call_id
+from busfn.errors import Error
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch, spills, stow
 from busfn.protocol.control import read_control
-from busfn.protocol.envelope import Answer, Call, read_call
+from busfn.protocol.envelope import Answer, Call
+from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
+from busfn.streams import consumers
 from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
-from busfn_services.handon import EMPTY, beat, hand_on, may_answer, refuse
+from busfn_services.handon import admit, beat, hand_on, refuse
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
 from busfn_services.worker.mainloop import Jobs
@@ -43,7 +44,7 @@ class Intake:
         self._table = table
         self._jobs = jobs
         self._worker = worker
-        self._limiter = Limiter()
+        self._limiter = Limiter(once=spec.single_use_containers)
         self._free = list(range(RECORDS))
         self._held: set[Job] = set()
         self._channels: dict[Job, Channel] = {}
@@ -60,12 +61,12 @@ class Intake:
     async def start(self) -> None:
         """Pull from both queues and join the queue group."""
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
-        consumer = subjects.consumer(app, name)
-        for kind, stream in ((Kind.OVERFLOW, "OVF"), (Kind.JOB, "JOBS")):
+        for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             handler = partial(self._on_delivery, kind)
-            self._pullers.append(self._bus.queues.pull(subjects.stream(stream), consumer, self._limiter.room, handler))
-        subject = subjects.function(app, name)
-        self._member = await self._bus.subscribe(subject, self._on_direct, queue="busfn")
+            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._limiter.room, handler))
+        if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
+            subject = subjects.function(app, name)
+            self._member = await self._bus.subscribe(subject, self._on_direct, queue=QUEUE_GROUP)
 
     async def leave(self) -> None:
         """Take nothing more; on return everything that was taken is done and answered."""
@@ -79,12 +80,8 @@ class Intake:
         await self._bus.flush()
 
     def _on_direct(self, message: Message) -> None:
-        try:
-            call = read_call(message.headers, message.body, reply=message.reply, call=new_call_id())
-        except ProtocolError as error:
-            self._reject(message, error)
-            return
-        if not may_answer(call.reply) or self._expired(call):
+        call = admit(self._link, message, reply=message.reply)
+        if call is None:
             return
         if self._limiter.room() > 0 and self._free:
             self._accept(call, Kind.DIRECT)
@@ -92,20 +89,14 @@ class Intake:
             self._spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
 
     def _on_delivery(self, kind: Kind, delivery: Delivery) -> None:
-        message = delivery.message
         if self._limiter.room() <= 0 or not self._free:
             self._bus.queues.settle(delivery.token, Verdict.NAK)
             return
-        try:
-            call = read_call(message.headers, message.body, reply="", call=new_call_id())
-        except ProtocolError as error:
-            self._bus.queues.settle(delivery.token, Verdict.TERM)
-            self._reject(message, error)
-            return
-        if self._expired(call) or not may_answer(call.reply):
+        call = admit(self._link, delivery.message, reply="")
+        if call is None:
             self._bus.queues.settle(delivery.token, Verdict.ACK)
-            return
-        self._accept(call, kind, delivery.token, delivery.sequence)
+        else:
+            self._accept(call, kind, delivery.token, delivery.sequence)
 
     def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0) -> None:
         slot = self._free.pop()
@@ -115,7 +106,9 @@ class Intake:
         self._limiter.take(job.inputs)
         if self._spec.is_generator:
             self._open_outlet(job)
-        if call.count > 1:
+        if self._spec.single_use_containers:
+            self._cut(job, keep=1)
+        elif call.count > 1:
             self._link.portal.loop.call_later(CUT_AFTER, self._cut, job)
         if call.payload.blob is not None:
             self._spawn(self._fetch(job))
@@ -141,11 +134,11 @@ class Intake:
 
         self._channels[job] = self._bus.channel(on_control)
 
-    def _cut(self, job: Job) -> None:
+    def _cut(self, job: Job, keep: int = 0) -> None:
         """Give the unstarted part of a slow chunk back to the queue, where other workers can take it."""
         if job not in self._held or not job.remaining:
             return
-        rest = job.cut()
+        rest = job.cut(keep)
         if rest is not None:
             self._limiter.shed(rest[1] - rest[0])
             self._spawn(self._give_back(job, rest))
@@ -245,14 +238,6 @@ class Intake:
             puller.wake()
         if self.on_finished is not None:
             self.on_finished()
-
-    def _expired(self, call: Call) -> bool:
-        return 0 < call.deadline < time.time() * 1000
-
-    def _reject(self, message: Message, error: ProtocolError) -> None:
-        if may_answer(message.reply):
-            call = Call(call=new_call_id(), payload=EMPTY, reply=message.reply, foreign=True)
-            self._refuse(call, error)
 
     def _refuse(self, call: Call, error: Error) -> None:
         refuse(self._bus, self._link.codecs, call, error)

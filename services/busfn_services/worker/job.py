@@ -48,11 +48,12 @@ class Job:
             self._next = min(self._end, first + most)
             return range(first, self._next)
 
-    def cut(self) -> tuple[int, int] | None:
-        """Give away the inputs that were not started; their offsets, or None when there are none."""
+    def cut(self, keep: int = 0) -> tuple[int, int] | None:
+        """Give away the inputs that were not started, but for ``keep``; their offsets, or None when there are none."""
         with self._lock:
-            if self._next >= self._end:
+            first = self._next + keep
+            if first >= self._end:
                 return None
-            rest = (self._next, self._end)
-            self._end = self._next
+            rest = (first, self._end)
+            self._end = first
             return rest

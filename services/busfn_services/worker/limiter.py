@@ -16,13 +16,18 @@ class Limiter:
     """Counts what is held; one thread only."""
 
     slots: int = 1
+    once: bool = False
+    """A single message in all."""
     messages: int = 0
     inputs: int = 0
     mean: float | None = None
     """Mean run time of an input, in seconds; None before the first."""
+    _taken: int = 0
 
     def room(self) -> int:
         """Messages that may be taken now."""
+        if self.once:
+            return 1 - self._taken
         free = self.slots - self.messages
         if self.mean is None or self.mean <= 0:
             return max(0, free)
@@ -32,6 +37,7 @@ class Limiter:
     def take(self, inputs: int) -> None:
         """A message with so many inputs was taken."""
         self.messages += 1
+        self._taken = 1
         self.inputs += inputs
 
     def shed(self, inputs: int) -> None:

@@ -1,0 +1,44 @@
+"""The streams and consumers that busfn keeps on a bus, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from busfn.bus.base import ConsumerSpec, StreamSpec
+from busfn.protocol.subjects import Subjects
+
+OVERFLOW_BYTES = 256 * 1024 * 1024
+"""What waiting interactive calls may take of the server's memory; beyond it, calls are refused as overloaded."""
+
+
+def streams(subjects: Subjects) -> Sequence[StreamSpec]:
+    """All streams of an environment. What is stored for a function is also told, headers only, to its controller."""
+    jobs, overflow = subjects.all_of("job"), subjects.all_of("ovf")
+    wake = subjects.all_of("wake")
+    return (
+        StreamSpec(name=subjects.stream("JOBS"), subjects=(jobs,), republish=(jobs, wake, True)),
+        StreamSpec(
+            name=subjects.stream("OVF"),
+            subjects=(overflow,),
+            memory=True,
+            max_bytes=OVERFLOW_BYTES,
+            allow_ttl=True,
+            republish=(overflow, wake, True),
+        ),
+        StreamSpec(
+            name=subjects.stream("BLOB"),
+            subjects=(subjects.all_of("blob"),),
+            kind="log",
+            allow_ttl=True,
+            allow_direct=True,
+        ),
+    )
+
+
+def consumers(subjects: Subjects, app: str, function: str) -> Sequence[ConsumerSpec]:
+    """What the workers of a function pull from: calls that were handed on first, then queued inputs."""
+    name = subjects.consumer(app, function)
+    return (
+        ConsumerSpec(stream=subjects.stream("OVF"), name=name, subject=subjects.overflow(app, function)),
+        ConsumerSpec(stream=subjects.stream("JOBS"), name=name, subject=subjects.jobs(app, function)),
+    )

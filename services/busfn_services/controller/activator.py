@@ -1,0 +1,82 @@
+"""Stands in for the workers of a function while there are none: queues the calls, or refuses them while it cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
+from busfn.errors import Error, ServiceError
+from busfn.protocol.subjects import QUEUE_GROUP
+from busfn.spec import FunctionSpec
+from busfn.streams import consumers
+from busfn_services.handon import Context, admit, hand_on, refuse
+
+REFUSED_AT_ONCE = 64
+
+
+class Activator:
+    """A function's stand-in; a member of its queue group while it has joined."""
+
+    def __init__(self, context: Context, spec: FunctionSpec, on_call: Callable[[], None]) -> None:
+        self._context = context
+        self._spec = spec
+        self._on_call = on_call
+        self._member: Subscription | None = None
+        self._refusal: Error | None = None
+        self._pullers: list[Puller] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def join(self) -> None:
+        """Take calls; on return the server knows."""
+        if self._member is None:
+            subject = self._context.subjects.function(self._spec.app, self._spec.name)
+            self._member = await self._context.bus.subscribe(subject, self._on_message, queue=QUEUE_GROUP)
+
+    async def leave(self) -> None:
+        """Take no more; on return all that was taken is handed on."""
+        member, self._member = self._member, None
+        if member is not None:
+            await member.leave()
+        await asyncio.gather(*self._tasks)
+
+    async def refuse(self, error: ServiceError) -> None:
+        """Answer all calls with an error, those that wait and those to come, until `accept`."""
+        self._refusal = error
+        if not self._pullers:
+            queues, spec = self._context.bus.queues, self._spec
+            for consumer in consumers(self._context.subjects, spec.app, spec.name):
+                puller = queues.pull(consumer.stream, consumer.name, lambda: REFUSED_AT_ONCE, self._refuse_delivery)
+                self._pullers.append(puller)
+
+    async def accept(self) -> None:
+        """Queue calls again."""
+        self._refusal = None
+        pullers, self._pullers = self._pullers, []
+        for puller in pullers:
+            await puller.stop()
+
+    def _on_message(self, message: Message) -> None:
+        call = admit(self._context, message, reply=message.reply)
+        if call is None:
+            return
+        if self._refusal is not None:
+            refuse(self._context.bus, self._context.codecs, call, self._refusal)
+        else:
+            self._spawn(hand_on(self._context, self._spec.app, self._spec.name, call))
+        self._on_call()
+
+    def _refuse_delivery(self, delivery: Delivery) -> None:
+        if self._refusal is None:
+            self._context.bus.queues.settle(delivery.token, Verdict.NAK)
+            return
+        call = admit(self._context, delivery.message, reply="")
+        if call is not None:
+            refuse(self._context.bus, self._context.codecs, call, self._refusal)
+        self._context.bus.queues.settle(delivery.token, Verdict.ACK)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

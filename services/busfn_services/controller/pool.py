@@ -1,0 +1,124 @@
+"""One function and its workers: look, decide, act, and sleep until something changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from busfn.errors import Error, ServiceError
+from busfn.spec import FunctionSpec
+from busfn.streams import consumers
+from busfn_services.controller.activator import Activator
+from busfn_services.controller.backoff import Backoff
+from busfn_services.controller.launchers.base import Launcher
+from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide
+from busfn_services.handon import Context
+
+TICK = 0.25
+"""Seconds between looks at a function that has work or workers; one without is not looked at."""
+
+logger = logging.getLogger("busfn.controller")
+
+
+class Pool:
+    """Keeps a function answered: by its workers, or by the activator until there are some."""
+
+    def __init__(self, context: Context, spec: FunctionSpec, launcher: Launcher, cores: int) -> None:
+        self._bus = context.bus
+        self._spec = spec
+        self._launcher = launcher
+        self._cores = cores
+        self._consumers = consumers(context.subjects, spec.app, spec.name)
+        self._woken = asyncio.Event()
+        self._activator = Activator(context, spec, self._woken.set)
+        self._backoff = Backoff()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """On return every call to the function will be answered."""
+        for consumer in self._consumers:
+            await self._bus.queues.ensure_consumer(consumer)
+        await self._activator.join()
+        self._woken.set()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Start no more workers and take no more calls."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._activator.leave()
+
+    def wake(self) -> None:
+        """Something changed: look now."""
+        self._woken.set()
+
+    def failed(self, reason: str) -> None:
+        """A worker could not start."""
+        self._backoff.failed(reason, time.monotonic())
+        self._woken.set()
+
+    def ready(self) -> None:
+        """A worker has started."""
+        self._backoff.succeeded()
+        self._woken.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            active = True
+            try:
+                active = await self._step()
+            except Error as error:  # the bus is away: hold the size and look again
+                logger.warning("%s: %s", self._spec.label, error)
+            try:
+                async with asyncio.timeout(TICK if active else None):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _step(self) -> bool:
+        """One look; tells whether there is something to look at again soon."""
+        workers = self._launcher.workers(self._spec)
+        await self._stand_in(workers)
+        refusing = await self._refuse_while_broken(workers)
+        backlog = 0 if refusing else await self._backlog()
+        sample = Sample(backlog, self._launcher.workers(self._spec))
+        await self._apply(sample, decide(sample, self._spec.scaling, self._cores))
+        return bool(sample.workers) or backlog > 0 or self._spec.scaling.min_containers > 0
+
+    async def _stand_in(self, workers: tuple[WorkerView, ...]) -> None:
+        """The activator is a member whenever no worker is; a worker that serves a single input never is one."""
+        if _ready(workers) and not self._spec.single_use_containers:
+            await self._activator.leave()
+        else:
+            await self._activator.join()
+
+    async def _refuse_while_broken(self, workers: tuple[WorkerView, ...]) -> bool:
+        pausing = self._backoff.pausing(time.monotonic())
+        if pausing and not _ready(workers):
+            reason = f"{self._spec.label} cannot be served, because its worker failed to start:\n{self._backoff.reason}"
+            await self._activator.refuse(ServiceError(reason))
+            return True
+        await self._activator.accept()
+        return pausing
+
+    async def _backlog(self) -> int:
+        lags = [await self._bus.queues.lag(consumer.stream, consumer.name) for consumer in self._consumers]
+        return sum(lag.pending for lag in lags)
+
+    async def _apply(self, sample: Sample, decision: Decision) -> None:
+        if self._backoff.pausing(time.monotonic()):
+            return
+        for _ in range(decision.start):
+            self._launcher.start(self._spec)
+        staying = [w for w in sample.workers if w.phase is Phase.READY and w.name not in decision.stop]
+        if decision.stop and not staying:
+            await self._activator.join()
+        for name in decision.stop:
+            self._launcher.stop(name)
+
+
+def _ready(workers: tuple[WorkerView, ...]) -> bool:
+    return any(worker.phase is Phase.READY for worker in workers)

@@ -1,0 +1,176 @@
+"""Serves one app for the process that started us: supervisor and controller in one, driven over pipes.
+
+One JSON object a line. In: ``open`` (connect), ``serve`` (functions), ``stop`` (drain). Out: ``ready``, ``drained``,
+``error``. The end of the input means that the owner is gone: everything is ended at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from busfn.bus.base import Bus
+from busfn.client import ClientOptions, open_bus
+from busfn.config import BusAddress
+from busfn.errors import Error
+from busfn.protocol.codecs import Codecs
+from busfn.protocol.subjects import Subjects
+from busfn.spec import FunctionSpec
+from busfn.streams import consumers, streams
+from busfn_services.controller.controller import Controller
+from busfn_services.controller.launchers.process import ProcessLauncher
+from busfn_services.lease import Lease
+from busfn_services.process import run_service
+from busfn_services.supervisor.forkserver import ForkServer
+from busfn_services.supervisor.supervisor import HostContext, Supervisor
+from busfn_services.supervisor.worker import State, Worker
+
+GRACE = 2.0
+"""Seconds that running inputs have when the app's run is over."""
+FAREWELL = 3.0
+"""Seconds for tidying up the bus when the owner is gone."""
+
+
+class Host:
+    """The processes of one app, from ``open`` to the end of the input."""
+
+    def __init__(self, forks: ForkServer) -> None:
+        self._forks = forks
+        self._stack = AsyncExitStack()
+        self._opening: asyncio.Task[HostContext] | None = None
+        self._context: HostContext | None = None
+        self._supervisor: Supervisor | None = None
+        self._controller: Controller | None = None
+        self._specs: Sequence[FunctionSpec] = ()
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Obey until the owner is gone."""
+        try:
+            await self._obey(stop)
+        finally:
+            await self._end()
+        return 0
+
+    async def _obey(self, stop: asyncio.Event) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        reader = await _stdin()
+        while True:
+            line = asyncio.create_task(reader.readline())
+            await asyncio.wait((line, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() or not line.result():
+                stopping.cancel()
+                line.cancel()
+                return
+            await self._do(json.loads(line.result()))
+
+    async def _do(self, message: dict[str, Any]) -> None:
+        try:
+            if message["op"] == "open":
+                self._opening = asyncio.create_task(_open(message))
+            elif message["op"] == "serve":
+                await self._serve([FunctionSpec.from_dict(data) for data in message["functions"]])
+                _tell(event="ready")
+            elif message["op"] == "stop":
+                await self._drain()
+                _tell(event="drained")
+        except Error as error:
+            _tell(event="error", kind=type(error).__name__, text=str(error))
+
+    async def _serve(self, specs: Sequence[FunctionSpec]) -> None:
+        assert self._opening is not None
+        context = self._context = await self._opening
+        self._stack.push_async_callback(context.bus.close)
+        for app in sorted({spec.app for spec in specs}):
+            await self._stack.enter_async_context(Lease(context.bus.table(context.subjects.table), app))
+        self._specs = specs
+        self._supervisor = await self._stack.enter_async_context(Supervisor(context, self._forks))
+        self._supervisor.on_change = self._on_change
+        self._controller = Controller(context, ProcessLauncher(self._supervisor), len(os.sched_getaffinity(0)))
+        await self._controller.serve(specs)
+
+    def _on_change(self, worker: Worker) -> None:
+        pool = self._controller.pool(worker.spec) if self._controller else None
+        if pool is None:
+            return
+        if worker.failure and worker.state is State.GONE:
+            pool.failed(worker.failure)
+        elif worker.state is State.READY:
+            pool.ready()
+        else:
+            pool.wake()
+
+    async def _drain(self) -> None:
+        if self._controller is not None and self._supervisor is not None and self._context is not None:
+            await self._controller.close()
+            await self._supervisor.stop(grace=GRACE)
+            await self._context.bus.flush()
+
+    async def _end(self) -> None:
+        if self._opening is not None and self._context is None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        try:
+            async with asyncio.timeout(FAREWELL):
+                if self._context is not None and self._context.bus.connected:
+                    await _tidy(self._context, self._specs)
+        except (Error, TimeoutError):  # the bus went first: what is on it is not ours any more
+            pass
+        finally:
+            await self._stack.aclose()
+
+
+async def _tidy(context: HostContext, specs: Sequence[FunctionSpec]) -> None:
+    """Take what the app leaves behind off a bus that others use, too."""
+    for spec in specs:
+        for consumer in consumers(context.subjects, spec.app, spec.name):
+            await context.bus.queues.purge(consumer.stream, consumer.subject)
+            await context.bus.queues.delete_consumer(consumer.stream, consumer.name)
+
+
+async def _open(message: dict[str, Any]) -> HostContext:
+    data = message["address"]
+    address = BusAddress(**{**data, "servers": tuple(data["servers"])})
+    key = bytes.fromhex(message["key"]) or None
+    subjects = Subjects(message["env"])
+    bus = await open_bus(ClientOptions(address=address, env=message["env"], name="busfn-host"))
+    try:
+        await _provision(bus, subjects)
+    except BaseException:
+        await bus.close()
+        raise
+    return HostContext(bus=bus, subjects=subjects, codecs=Codecs(key), address=address, key=key)
+
+
+async def _provision(bus: Bus, subjects: Subjects) -> None:
+    for spec in streams(subjects):
+        await bus.queues.ensure_stream(spec)
+
+
+async def _stdin() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=1 << 26)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb"))
+    return reader
+
+
+def _tell(**event: str) -> None:
+    try:
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+    except OSError:  # the owner is gone: the end of the input follows
+        return
+
+
+def main() -> int:
+    """Fork the fork server off while we are alone in the process, then serve."""
+    forks = ForkServer.launch()
+    return run_service(Host(forks).run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
