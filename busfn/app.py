@@ -140,7 +140,7 @@ class App:
                 raw.__module__,
             )
         is_generator = is_generator_function(raw) if options.is_generator is None else options.is_generator
-        definition = Definition(raw, options, is_generator)
+        definition = Definition(self, raw, options, is_generator)
         function: Function[..., Any, Any] = Function(Target(self.name, name), self._binding, definition)
         self.functions[name] = function
         return function

@@ -11,6 +11,7 @@ from busfn.errors import ClientClosed
 from busfn.invoke.conversation import Switchboard
 from busfn.invoke.direct import Direct
 from busfn.invoke.link import Link, ignore_waiting
+from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import Codecs
 from busfn.protocol.subjects import Subjects
 from busfn.sync import LoopThread
@@ -28,6 +29,8 @@ class ClientOptions:
     """Name under which workers import the script that runs as ``__main__`` here."""
     name: str = "busfn"
     waiting: Callable[[int], None] = field(default=ignore_waiting, repr=False)
+    watch: Watch = field(default=unwatched, repr=False)
+    """Told how far maps are."""
 
 
 class Client:
@@ -87,4 +90,5 @@ def _link(options: ClientOptions, portal: LoopThread, bus: Bus) -> Link:
         subjects=Subjects(options.env),
         codecs=Codecs(options.key, options.main_module),
         waiting=options.waiting,
+        watch=options.watch,
     )

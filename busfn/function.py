@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding
 from busfn.client import Client
@@ -22,6 +23,9 @@ from busfn.protocol.subjects import validate_function_name, validate_name
 from busfn.spec import Options
 from busfn.sync import Dual, Pending, warn_if_blocking
 
+if TYPE_CHECKING:
+    from busfn.app import App
+
 P = ParamSpec("P")
 R = TypeVar("R")
 L = TypeVar("L")
@@ -36,6 +40,7 @@ EMPTY = Payload(content_type="", body=b"")
 class Definition(Generic[L]):
     """What is known of a function that is defined in this process."""
 
+    app: App
     raw: Callable[..., L]
     options: Options
     is_generator: bool
@@ -80,6 +85,11 @@ class Function(Generic[P, R, L]):
     @property
     def app_name(self) -> str:
         return self._target.app
+
+    @property
+    def app(self) -> App | None:
+        """The app it was defined on; None on a handle from `from_name`."""
+        return self._definition.app if self._definition else None
 
     @property
     def is_generator(self) -> bool:
@@ -152,7 +162,7 @@ class Function(Generic[P, R, L]):
 
     def _start_hydrate(self) -> Pending[Function[P, R, L]]:
         self._binding.require(repr(self))
-        done: Pending[Function[P, R, L]] = Pending()
+        done: Pending[Function[P, R, L]] = Future()
         done.set_result(lambda: self)
         return done
 
@@ -174,7 +184,8 @@ class Function(Generic[P, R, L]):
         return Stream(client.board, self._target, self._call(client, args, kwargs))
 
     def _map_source(self, method: str) -> MapSource:
-        return MapSource(f"{self.name}.{method}", self._target, self._map_client, self._new_call)
+        alone = self._definition is not None and self._definition.options.single_use_containers
+        return MapSource(f"{self.name}.{method}", self._target, self._map_client, self._new_call, chunked=not alone)
 
     def _map_client(self) -> Client:
         if self.is_generator:

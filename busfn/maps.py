@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -29,6 +29,8 @@ class MapSource:
     target: Target
     client: Callable[[], Client]
     new_call: Callable[[], Call]
+    chunked: bool = True
+    """Several short inputs may share a message."""
 
     def mapping(self, options: MapOptions) -> Mapping:
         """A map that can be iterated once."""
@@ -96,6 +98,8 @@ class MapDual(Generic[R]):
             ordered=order_outputs,
             return_exceptions=return_exceptions,
             uniform=not self._starred,
+            chunked=self._source.chunked,
+            total=_total(inputs),
         )
         return MapResult(self._source, inputs, options)
 
@@ -142,6 +146,13 @@ def _checked(name: str, iterators: Sequence[Any], *, starred: bool) -> Sequence[
         if not isinstance(iterator, Iterable | AsyncIterable):
             raise TypeError(f"`{name}` takes iterables, not {type(iterator).__name__}")
     return iterators
+
+
+def _total(inputs: Sequence[Any]) -> int | None:
+    """How many rows there will be, when every iterable knows its length."""
+    if not all(isinstance(one, Sized) for one in inputs):
+        return None
+    return min(len(one) for one in inputs)
 
 
 def _rows(inputs: Sequence[Any], uniform: bool) -> Iterator[Row]:

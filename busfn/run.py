@@ -14,6 +14,7 @@ from busfn.client import Client, ClientOptions
 from busfn.config import load_settings
 from busfn.context import is_local
 from busfn.errors import InvalidError
+from busfn.invoke.progress import Watch, unwatched
 from busfn.refs import Source
 from busfn.spec import FunctionSpec
 from busfn.stack import Stack
@@ -35,10 +36,12 @@ class RunningApp:
         env: str | None = None,
         show_logs: bool = True,
         on_log: LogPrinter | None = None,
+        watch: Watch = unwatched,
         stack: Stack | None = None,
     ) -> None:
         self._app = app
         self._on_log = on_log or (print_log if show_logs else None)
+        self._watch = watch
         self._settings = load_settings(env=env)
         self._stack = stack
         self._client: Client | None = None
@@ -101,7 +104,9 @@ class RunningApp:
 
     def _connect(self, stack: Stack) -> Client:
         alias = alias_main(self._app)
-        options = ClientOptions(address=stack.address, env=self._settings.env, key=stack.key, main_module=alias)
+        options = ClientOptions(
+            address=stack.address, env=self._settings.env, key=stack.key, main_module=alias, watch=self._watch
+        )
         return Client.open(options)
 
     async def _follow_logs(self, client: Client, printer: LogPrinter) -> None:

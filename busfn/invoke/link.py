@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from busfn.bus.base import Bus
 from busfn.errors import InternalFailure, NoResponders, ServiceError
+from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import Codecs
 from busfn.protocol.envelope import Answer, Status
 from busfn.protocol.failure import decode_failure
@@ -41,6 +41,8 @@ class Link:
     codecs: Codecs
     waiting: Callable[[int], None] = field(default=ignore_waiting, repr=False)
     """Told +1 when an input of this worker starts to wait for a nested call and -1 when it goes on."""
+    watch: Watch = field(default=unwatched, repr=False)
+    """Told how far maps are."""
 
 
 def open_answer(codecs: Codecs, answer: Answer) -> object:
@@ -55,11 +57,6 @@ def open_failure(codecs: Codecs, answer: Answer) -> BaseException:
     if not answer.payload.content_type:
         return ServiceError(answer.text or f"the call failed with code {answer.code}")
     return decode_failure(codecs, answer.payload, scope=answer.scope())
-
-
-def fail_unserved(target: Target) -> NoReturn:
-    """Raise the error for a function nobody serves."""
-    raise unserved(target)
 
 
 def unserved(target: Target) -> NoResponders:

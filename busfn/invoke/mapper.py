@@ -17,6 +17,7 @@ from busfn.errors import Error, ProtocolError
 from busfn.invoke.carrier import Carrier, Recheck
 from busfn.invoke.link import Link, Target, open_failure
 from busfn.invoke.mailbox import Mailbox
+from busfn.invoke.progress import Progress
 from busfn.invoke.window import Block, Outbound, Window
 from busfn.protocol.arguments import Inputs
 from busfn.protocol.codecs import Payload
@@ -44,6 +45,10 @@ class MapOptions:
     return_exceptions: bool = False
     uniform: bool = True
     """Rows have one length (they come from zip), so they may travel as columns."""
+    chunked: bool = True
+    """Several short inputs may share a message."""
+    total: int | None = None
+    """How many inputs there are, when that is known."""
 
 
 class Mapping:
@@ -54,20 +59,11 @@ class Mapping:
         self._target = target
         self._call = call
         self._options = options
-        self._window = Window(ordered=options.ordered)
+        self._window = Window(ordered=options.ordered, chunked=options.chunked)
         self._mailbox: Mailbox[Event] = Mailbox()
         self._carrier = Carrier(link, target, self._mailbox.put)
         self._exhausted = False
-
-    @property
-    def sent(self) -> int:
-        """Inputs sent so far."""
-        return self._window.sent
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the last input was sent."""
-        return self._exhausted
+        self._done = 0
 
     def iterate(self, rows: Iterator[Row]) -> Iterator[Any]:
         """Results for a thread, which also pulls the inputs: whatever is ready is yielded before more is pulled."""
@@ -83,7 +79,7 @@ class Mapping:
                 else:
                     self._handle(self._mailbox.get())
         finally:
-            self._link.portal.call(self._carrier.end)
+            self._end()
 
     async def aiterate(self, rows: AsyncIterator[Row]) -> AsyncIterator[Any]:
         """Results for a coroutine, while a task of the same loop pulls the inputs."""
@@ -100,7 +96,7 @@ class Mapping:
                 room.set()
         finally:
             feeder.cancel()
-            self._link.portal.call(self._carrier.end)
+            self._end()
 
     async def _feed(self, rows: AsyncIterator[Row], room: asyncio.Event) -> None:
         try:
@@ -171,10 +167,20 @@ class Mapping:
         return Block(answer.index, cast(list[Any], values))
 
     def _results(self, block: Block) -> Iterator[Any]:
+        self._done += block.count
+        self._report()
         failure = block.failure
         if failure is not None and not (self._options.return_exceptions and isinstance(failure, Exception)):
             raise failure
         yield from block.values
+
+    def _end(self) -> None:
+        self._link.portal.call(self._carrier.end)
+        self._report(over=True)
+
+    def _report(self, *, over: bool = False) -> None:
+        total = self._window.sent if self._exhausted else self._options.total
+        self._link.watch(Progress(self._call.call, self._target.function, self._done, total, over))
 
     def _resend(self, event: Recheck) -> None:
         out: Outbound | None = self._window.outbound(event.first)

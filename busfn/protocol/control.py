@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from busfn.errors import ProtocolError
 
 CREDIT = "Busfn-Credit"
 CANCEL = "Busfn-Cancel"
+
+_NUMBERS = re.compile(r"([0-9]{1,18}),([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,11 @@ def cancel_headers() -> dict[str, str]:
 
 
 def read_control(headers: Mapping[str, str]) -> Control:
-    """Reads either; a 503 status (nobody listens to our frames any more) counts as a cancel."""
+    """Reads either; a 503 status (nobody listens to our frames any more) counts as a cancel. Raises `ProtocolError`."""
     if CANCEL in headers or headers.get("Status") == "503":
         return Control(cancel=True)
-    try:
-        items, size = (int(part) for part in headers.get(CREDIT, "").split(","))
-    except ValueError:
-        raise ProtocolError(f"{CREDIT} must be two numbers, not {headers.get(CREDIT)!r}") from None
-    if items < 0 or size < 0:
-        raise ProtocolError(f"{CREDIT} must not be negative")
-    return Control(items=items, size=size)
+    text = headers.get(CREDIT, "")
+    found = _NUMBERS.fullmatch(text)
+    if found is None:
+        raise ProtocolError(f"{CREDIT} must be two numbers, not {text[:50]!r}")
+    return Control(items=int(found[1]), size=int(found[2]))

@@ -1,51 +1,58 @@
 """An exception from a `Failure`: the same class where it is known here, with the remote frames in its traceback.
 
-Nothing is imported and no ``__init__`` written in Python is run for it: a class is taken from the modules that are loaded
-already, and filled in from outside.
+Nothing is imported and nothing of an exception class written in Python is run for it but ``__str__``: a class is taken
+from the modules that are loaded already, and filled in from outside.
 """
 
 from __future__ import annotations
 
 import builtins
-import linecache
 import sys
-from types import CodeType, TracebackType
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from busfn.errors import RemoteError
+from busfn.protocol.frames import make_traceback
 
 if TYPE_CHECKING:
     from busfn.protocol.failure import Failure
 
-MOST_LINE = 100_000
-"""Highest line number that a rebuilt frame may claim."""
-MOST_FRAMES = 200
+MEMBERS = ("name", "path")
+"""Attributes that builtin exceptions keep outside their ``__dict__`` and their arguments."""
+
+_SURROGATES = (StopIteration, StopAsyncIteration)
+"""Raised in a caller's generator or coroutine these would end it, not report a failure."""
+_HEAP_TYPE = 1 << 9
 
 
 def rebuild(failure: Failure) -> BaseException:
     """The exception to raise."""
-    error = _same_class(failure)
-    if error is None:
-        error = _remote_error(failure)
-    for note in failure.notes:
-        error.add_note(str(note))
+    error = _same_class(failure) or _remote_error(failure)
+    if failure.notes:
+        vars(error)["__notes__"] = [note if isinstance(note, str) else _shown(note) for note in failure.notes]
+    # Not by assignment: the class may have a `__setattr__`, as frozen dataclasses do.
     if failure.cause is not None:
-        error.__cause__ = rebuild(failure.cause)
+        object.__setattr__(error, "__cause__", rebuild(failure.cause))
     if failure.context is not None:
-        error.__context__ = rebuild(failure.context)
-    error.__suppress_context__ = failure.suppress_context
-    return error.with_traceback(_traceback(failure.frames))
+        object.__setattr__(error, "__context__", rebuild(failure.context))
+    object.__setattr__(error, "__suppress_context__", failure.suppress_context)
+    return BaseException.with_traceback(error, make_traceback(failure.frames))
+
+
+def c_base(kind: type[BaseException]) -> type[BaseException]:
+    """The nearest base that is not written in Python: what keeps the arguments."""
+    return next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
 
 
 def _same_class(failure: Failure) -> BaseException | None:
-    kind = _find_class(failure.type)
-    if kind is None or not failure.whole:
-        return None
     try:
-        if issubclass(kind, BaseExceptionGroup):
-            return _group(kind, failure)
-        error = _build(kind, failure.args)
-        vars(error).update(failure.state)
+        kind = _find_class(failure.type)
+        if kind is None or not failure.whole:
+            return None
+        members = [[rebuild(member) for member in failure.group]] if issubclass(kind, BaseExceptionGroup) else []
+        error = _build(kind, [*failure.args, *members])
+        for name, value in failure.state.items():
+            _set(error, name, value)
         str(error)
     except Exception:  # the class is not what it was there: its text is all we can have
         return None
@@ -54,69 +61,47 @@ def _same_class(failure: Failure) -> BaseException | None:
 
 def _find_class(name: str) -> type[BaseException] | None:
     module_name, _, qualname = name.partition(":")
-    found: Any = builtins if module_name == "builtins" else sys.modules.get(module_name)
+    found: object = builtins if module_name == "builtins" else sys.modules.get(module_name)
     for part in qualname.split("."):
-        found = getattr(found, part, None)
-    if not isinstance(found, type) or not issubclass(found, BaseException):
-        return None
-    # sys.exit() in a body must not end the caller.
-    return found if issubclass(found, Exception | BaseExceptionGroup) else None
+        # Not getattr: a module's own `__getattr__` may import more, or raise anything.
+        namespace = type.__getattribute__ if isinstance(found, type) else object.__getattribute__
+        found = None if found is None else cast("dict[str, object]", namespace(cast(Any, found), "__dict__")).get(part)
+    if not isinstance(found, type) or not issubclass(found, Exception | BaseExceptionGroup):
+        return None  # not even BaseException: sys.exit() in a body must not end the caller
+    return None if issubclass(found, _SURROGATES) else found
 
 
 def _build(kind: type[BaseException], args: list[Any]) -> BaseException:
-    if "__init__" not in _python_attributes(kind) and "__new__" not in _python_attributes(kind):
-        return kind(*args)
-    error = kind.__new__(kind, *args)
-    error.args = tuple(args)
+    base = c_base(kind)
+    error = base.__new__(kind, *args)
+    base.__init__(error, *args)
     return error
 
 
-def _python_attributes(kind: type[BaseException]) -> set[str]:
-    """Names defined by classes written in Python."""
-    return {name for base in kind.__mro__ if base.__flags__ & 0x200 for name in vars(base)}
-
-
-def _group(kind: type[BaseException], failure: Failure) -> BaseException:
-    members = [rebuild(member) for member in failure.group]
-    return cast(BaseException, cast(Any, kind)(failure.args[0], members))
+def _set(error: BaseException, name: str, value: object) -> None:
+    base = c_base(type(error))
+    if name in MEMBERS and hasattr(base, name):
+        getattr(base, name).__set__(error, value)
+    else:
+        vars(error)[name] = value
 
 
 def _remote_error(failure: Failure) -> RemoteError:
     name = failure.type.partition(":")[2] or failure.type
     hint = "the body called sys.exit: " if name == "SystemExit" else ""
-    return RemoteError(f"{hint}{name}: {failure.message}\n\nThe remote traceback:\n{failure.text}")
+    error = RemoteError(f"{hint}{name}: {failure.message}\n\nThe remote traceback:\n{'\n\n'.join(_texts(failure))}")
+    return error
 
 
-def _traceback(frames: list[list[Any]]) -> TracebackType | None:
-    """Remote frames as a traceback, made of tiny code objects with the right names and lines."""
-    trace: TracebackType | None = None
-    for frame in reversed(frames[-MOST_FRAMES:]):
-        if len(frame) != 4:
-            continue
-        file, line, name, source = str(frame[0]), frame[1], str(frame[2]), str(frame[3])
-        if not isinstance(line, int) or not 0 < line < MOST_LINE:
-            continue
-        _remember_source(file, line, source)
-        trace = TracebackType(trace, _frame(file, line, name), 0, line)
-    return trace
+def _texts(failure: Failure) -> Iterator[str]:
+    yield failure.text
+    for i, member in enumerate(failure.group, 1):
+        for text in _texts(member):
+            yield f"Exception {i} of the group:\n{text}"
 
 
-def _frame(file: str, line: int, name: str) -> Any:
-    code: CodeType = compile("\n" * (line - 1) + "raise Exception", file, "exec").replace(co_name=name, co_qualname=name)
+def _shown(note: object) -> str:
     try:
-        exec(code, {"__name__": name})
-    except Exception as error:
-        assert error.__traceback__ is not None
-        assert error.__traceback__.tb_next is not None
-        return error.__traceback__.tb_next.tb_frame
-
-
-def _remember_source(file: str, line: int, source: str) -> None:
-    """Let traceback printing find a source line of a file that is not here."""
-    if not source or linecache.getline(file, line):
-        return
-    known = linecache.cache.get(file)
-    lines = list(known[2]) if known is not None and len(known) == 4 else []
-    lines.extend(["\n"] * (line - len(lines)))
-    lines[line - 1] = source + "\n"
-    linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+        return repr(note)
+    except ValueError:  # a number of thousands of digits
+        return "<a note that cannot be shown>"

@@ -1,8 +1,8 @@
 """Both ends of a generator's stream of items, as state machines without I/O.
 
-Rules: items are numbered from 0 and travel in frames of consecutive ones. The sender may be a window of items and of bytes
-ahead of what the receiver granted. The receiver takes each item once, in order: a frame may repeat items (they are skipped)
-but must not leave a gap. After the end nothing may follow.
+Rules: items are numbered from 0 and travel in frames of consecutive ones. The sender may be a window of items and of
+bytes ahead of what the receiver granted. The receiver takes each item once, in order: a frame may repeat items (they are
+skipped) but must not leave a gap. After the end nothing may follow.
 """
 
 from __future__ import annotations
@@ -101,9 +101,10 @@ class Receiver:
 
     def end(self, total: int) -> None:
         """The sender says how many items there were. Raises `ProtocolError` when some did not arrive."""
-        self.state = _step(self.state, Event.END)
+        following = _step(self.state, Event.END)
         if total > self.expected:
             raise ProtocolError(f"a stream of {total} items ended after {self.expected}")
+        self.state = following
 
     def grant_due(self) -> tuple[int, int]:
         """Items and bytes to grant now, (0, 0) while it is less than a quarter of the window."""

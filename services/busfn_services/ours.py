@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 
 import busfn
 import busfn_services
+from busfn.tracebacks import files_of
 
-_OURS = tuple(os.path.dirname(os.path.abspath(package.__file__)) + os.sep for package in (busfn, busfn_services))
-
-
-def is_framework_file(file: str) -> bool:
-    """Whether a frame of this file belongs to busfn and not to the user."""
-    return file.startswith(_OURS)
+is_framework_file = files_of(busfn, busfn_services, asyncio)
+"""Whether a frame of this file belongs to busfn (or to the loop that it runs user code on) and not to the user."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ from busfn.protocol.codecs.msgpack import NotPlain
 MSGPACK = "application/msgpack"
 PICKLE = "application/vnd.busfn.pickle"
 JSON = "application/json"
+
+_BLOB = re.compile(r"([A-Za-z0-9_-]{1,64}),([0-9]{1,18}),([0-9]{1,9}),([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +35,10 @@ class BlobRef:
     @classmethod
     def decode(cls, text: str) -> BlobRef:
         """Reads the header; raises `ProtocolError`."""
-        try:
-            name, size, chunks, sha256 = text.split(",")
-            return cls(name=name, size=int(size), chunks=int(chunks), sha256=sha256)
-        except ValueError:
-            raise ProtocolError(f"a blob reference is `name,size,chunks,sha256`, not {text[:200]!r}") from None
+        found = _BLOB.fullmatch(text)
+        if found is None:
+            raise ProtocolError(f"a blob reference is `name,size,chunks,sha256`, not {text[:200]!r}")
+        return cls(name=found[1], size=int(found[2]), chunks=int(found[3]), sha256=found[4])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ class Codecs:
     def _sign(self, scope: str, body: bytes) -> str:
         """HMAC-SHA256 over scope, content type and body, each preceded by its length so that none can be shifted."""
         mac = hmac.new(self.key or b"", digestmod=hashlib.sha256)
-        for part in (scope.encode(), PICKLE.encode(), body):
+        for part in (scope.encode("utf-8", "surrogatepass"), PICKLE.encode(), body):
             mac.update(len(part).to_bytes(8, "big"))
             mac.update(part)
         return mac.hexdigest()

@@ -16,8 +16,8 @@ from busfn.errors import ProtocolError, SerializationError
 def encode(value: object) -> bytes:
     """JSON text. Raises `SerializationError` for what JSON cannot say."""
     try:
-        return json.dumps(value, default=_plain, ensure_ascii=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
+        return json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False).encode()
+    except Exception as error:  # a dataclass's or a model's own code may raise anything
         raise SerializationError(f"the value cannot be sent as JSON: {error}") from None
 
 

@@ -1,8 +1,8 @@
 """msgpack with an exact round trip: what comes out equals what went in, types included, or it is refused going in.
 
 The C packer's strict mode hands everything but the exact native types to a hook. The exceptions are ``bytearray`` and
-``memoryview``, which it packs as bytes silently; a scan of types at C speed refuses those, and finds the path of whatever
-else is not plain.
+``memoryview``, which it packs as bytes silently; a scan of types at C speed refuses those, and finds the path of
+whatever else is not plain.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from busfn.errors import ProtocolError
 
 MAX_DEPTH = 64
 """Containers inside containers; deeper values are left to pickle."""
+MOST_KEY = 80
+"""Characters of a key that go into a path."""
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-_MAPS = frozenset({dict})
 _SEQUENCES = frozenset({list, tuple, set, frozenset})
 _OPAQUE = frozenset({complex, dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID})
 
@@ -38,21 +39,30 @@ class NotPlain(Exception):
 
 def pack(value: object) -> bytes:
     """Bytes from plain data. Raises `NotPlain` with the path of what is not plain."""
-    _scan(value, "", 0)
+    _scan(value, 0)
     try:
-        packed = msgpack.packb(
-            value, default=_to_ext, strict_types=True, use_bin_type=True, unicode_errors="surrogatepass"
-        )
+        return _nested(value)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise NotPlain("", f"{type(value).__name__} ({error})") from None
-    return cast(bytes, packed)
 
 
 def unpack(data: bytes) -> Any:
     """Plain data from bytes that anybody may have sent. Raises `ProtocolError`."""
+    return _unpack(data, 0)
+
+
+def _unpack(data: bytes, depth: int) -> Any:
+    """Each extension inside another takes tens of KiB of C stack: Python's own limit would come too late."""
+    if depth > MAX_DEPTH + 1:
+        raise ProtocolError("this msgpack is nested too deeply")
     try:
         return msgpack.unpackb(
-            data, ext_hook=_from_ext, strict_map_key=False, raw=False, unicode_errors="surrogatepass"
+            data,
+            ext_hook=lambda code, inner: _from_ext(code, inner, depth + 1),
+            strict_map_key=False,
+            raw=False,
+            unicode_errors="surrogatepass",
+            timestamp=3,
         )
     except ProtocolError:
         raise
@@ -60,30 +70,53 @@ def unpack(data: bytes) -> Any:
         raise ProtocolError(f"this is not valid msgpack: {type(error).__name__}: {error}") from None
 
 
-def _scan(value: object, path: str, depth: int) -> None:
+def _scan(value: object, depth: int) -> None:
     kind = type(value)
-    if kind in _SCALARS or kind in _OPAQUE:
+    if kind in _SCALARS:
         return
-    if depth > MAX_DEPTH:
-        raise NotPlain(path, f"{kind.__name__}, nested more than {MAX_DEPTH} levels deep")
-    if kind in _MAPS:
+    if kind in _OPAQUE:
+        _scan_zone(value)
+    elif depth > MAX_DEPTH:
+        raise NotPlain("", f"{kind.__name__}, nested more than {MAX_DEPTH} levels deep")
+    elif kind is dict:
         mapping = cast("dict[Any, Any]", value)
-        _scan_items(mapping.keys(), lambda i, key: f"{path}.keys()[{i}]", depth)
-        if not set(map(type, mapping.values())) <= _SCALARS:
-            for key, item in mapping.items():
-                _scan(item, f"{path}[{key!r}]", depth + 1)
+        _scan_items(mapping.keys(), lambda i: f".keys()[{i}]", depth)
+        _scan_items(mapping.values(), lambda i: f"[{_short(list(mapping)[i])}]", depth)
     elif kind in _SEQUENCES:
-        _scan_items(cast("Iterable[Any]", value), lambda i, _: f"{path}[{i}]", depth)
+        _scan_items(cast("Iterable[Any]", value), lambda i: f"[{i}]", depth)
     else:
-        raise NotPlain(path, kind.__name__)
+        raise NotPlain("", kind.__name__)
 
 
-def _scan_items(items: Iterable[Any], where: Callable[[int, Any], str], depth: int) -> None:
+def _scan_items(items: Iterable[Any], where: Callable[[int], str], depth: int) -> None:
     if set(map(type, items)) <= _SCALARS:
         return
     for i, item in enumerate(items):
-        if type(item) not in _SCALARS:
-            _scan(item, where(i, item), depth + 1)
+        if type(item) in _SCALARS:
+            continue
+        try:
+            _scan(item, depth + 1)
+        except NotPlain as error:  # paths are made on the way out: only failures pay for them
+            raise NotPlain(where(i) + error.path, error.type_name) from None
+
+
+def _scan_zone(value: object) -> None:
+    if isinstance(value, dt.datetime | dt.time) and not _is_plain_zone(value.tzinfo):
+        raise NotPlain("", f"{type(value).__name__} in the time zone {value.tzinfo!r}")
+
+
+def _is_plain_zone(zone: dt.tzinfo | None) -> bool:
+    if type(zone) is zoneinfo.ZoneInfo:
+        return bool(zone.key)
+    return zone is None or (type(zone) is dt.timezone and "'" not in repr(zone))  # quotes: it has a name of its own
+
+
+def _short(key: object) -> str:
+    try:
+        text = repr(key)
+    except ValueError:  # a number of thousands of digits
+        return "..."
+    return text if len(text) <= MOST_KEY else f"{text[:MOST_KEY]}..."
 
 
 # Extension types. Codes are part of the wire format: never reuse one.
@@ -113,12 +146,9 @@ def _list_of(value: Iterable[Any]) -> bytes:
 def _zone_out(zone: dt.tzinfo | None) -> str | float | None:
     if zone is None:
         return None
-    if isinstance(zone, zoneinfo.ZoneInfo) and zone.key:
+    if isinstance(zone, zoneinfo.ZoneInfo):
         return zone.key
-    if type(zone) is dt.timezone and repr(zone).count("'") == 0:
-        offset = zone.utcoffset(None)
-        return offset.total_seconds()
-    raise TypeError(f"not plain: time zone {zone!r}")
+    return cast(dt.timezone, zone).utcoffset(None).total_seconds()
 
 
 def _zone_in(zone: object) -> dt.tzinfo | None:
@@ -133,8 +163,8 @@ def _datetime_out(value: dt.datetime) -> bytes:
     return _nested([value.replace(tzinfo=None, fold=0).isoformat(), value.fold, _zone_out(value.tzinfo)])
 
 
-def _datetime_in(data: bytes) -> dt.datetime:
-    text, fold, zone = unpack(data)
+def _datetime_in(fields: Any) -> dt.datetime:
+    text, fold, zone = fields
     return dt.datetime.fromisoformat(text).replace(fold=fold, tzinfo=_zone_in(zone))
 
 
@@ -142,8 +172,8 @@ def _time_out(value: dt.time) -> bytes:
     return _nested([value.replace(tzinfo=None, fold=0).isoformat(), value.fold, _zone_out(value.tzinfo)])
 
 
-def _time_in(data: bytes) -> dt.time:
-    text, fold, zone = unpack(data)
+def _time_in(fields: Any) -> dt.time:
+    text, fold, zone = fields
     return dt.time.fromisoformat(text).replace(fold=fold, tzinfo=_zone_in(zone))
 
 
@@ -165,23 +195,28 @@ _WRITERS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
     uuid.UUID: (_UUID, lambda value: value.bytes),
 }
 
-_READERS: dict[int, Callable[[bytes], Any]] = {
-    _TUPLE: lambda data: tuple(unpack(data)),
-    _SET: lambda data: set(unpack(data)),
-    _FROZENSET: lambda data: frozenset(unpack(data)),
-    _BIGINT: lambda data: int.from_bytes(data, "big", signed=True),
-    _COMPLEX: lambda data: complex(*unpack(data)),
+_OF_FIELDS: dict[int, Callable[[Any], Any]] = {
+    _TUPLE: tuple,
+    _SET: set,
+    _FROZENSET: frozenset,
+    _COMPLEX: lambda fields: complex(*fields),
     _DATETIME: _datetime_in,
-    _DATE: lambda data: dt.date.fromisoformat(data.decode()),
     _TIME: _time_in,
-    _TIMEDELTA: lambda data: dt.timedelta(*unpack(data)),
+    _TIMEDELTA: lambda fields: dt.timedelta(*fields),
+}
+"""Readers of extensions whose body is msgpack again."""
+
+_OF_BYTES: dict[int, Callable[[bytes], Any]] = {
+    _BIGINT: lambda data: int.from_bytes(data, "big", signed=True),
+    _DATE: lambda data: dt.date.fromisoformat(data.decode()),
     _DECIMAL: lambda data: decimal.Decimal(data.decode()),
     _UUID: lambda data: uuid.UUID(bytes=data),
 }
 
 
-def _from_ext(code: int, data: bytes) -> Any:
-    reader = _READERS.get(code)
-    if reader is None:
-        raise ProtocolError(f"unknown msgpack extension {code}")
-    return reader(bytes(data))
+def _from_ext(code: int, data: bytes, depth: int) -> Any:
+    if code in _OF_FIELDS:
+        return _OF_FIELDS[code](_unpack(data, depth))
+    if code in _OF_BYTES:
+        return _OF_BYTES[code](data)
+    raise ProtocolError(f"unknown msgpack extension {code}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from busfn.bus.base import Bus
 from busfn.errors import Error
@@ -12,8 +14,35 @@ from busfn.errors import Error
 MOST_READ = 64 * 1024
 
 
-async def pump(fd: int, bus: Bus, subject: str) -> None:
-    """Publish what arrives on a pipe until its writers are gone; the pipe is closed then."""
+Echo = Callable[[str, str], None]
+"""Called with a function's name and one line that a worker printed."""
+
+
+def no_echo(function: str, line: str) -> None:
+    """The bus is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSink:
+    """Where the output of one worker goes."""
+
+    bus: Bus
+    subject: str
+    function: str
+    echo: Echo
+
+    def write(self, text: bytes) -> None:
+        """Publish lines; output that cannot be sent is lost, never a reason to fail."""
+        for line in text.decode(errors="replace").splitlines():
+            self.echo(self.function, line)
+        try:
+            self.bus.publish(self.subject, text)
+        except Error:
+            return
+
+
+async def pump(fd: int, sink: LogSink) -> None:
+    """Pass on what arrives on a pipe until its writers are gone; the pipe is closed then."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MOST_READ)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb"))
@@ -23,20 +52,12 @@ async def pump(fd: int, bus: Bus, subject: str) -> None:
             rest += data
             lines, newline, rest = rest.rpartition(b"\n")
             if newline:
-                publish_log(bus, subject, lines + newline)
-                await bus.writable()
+                sink.write(lines + newline)
+                await sink.bus.writable()
             elif len(rest) > MOST_READ:
-                publish_log(bus, subject, rest)
+                sink.write(rest)
                 rest = b""
         if rest:
-            publish_log(bus, subject, rest)
+            sink.write(rest)
     finally:
         transport.close()
-
-
-def publish_log(bus: Bus, subject: str, text: bytes) -> None:
-    """Send lines; output that cannot be sent is lost, never a reason to fail."""
-    try:
-        bus.publish(subject, text)
-    except Error:
-        return

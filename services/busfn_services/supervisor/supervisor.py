@@ -21,7 +21,7 @@ from busfn.spec import FunctionSpec
 from busfn_services.flight import FlightTable
 from busfn_services.handon import beat
 from busfn_services.supervisor.forkserver import ForkServer
-from busfn_services.supervisor.logs import publish_log, pump
+from busfn_services.supervisor.logs import Echo, LogSink, no_echo, pump
 from busfn_services.supervisor.rescue import Rescue
 from busfn_services.supervisor.watch import Duty
 from busfn_services.supervisor.worker import State, Worker
@@ -52,9 +52,10 @@ def _ignore(_: Worker) -> None:
 class Supervisor:
     """Owner of the worker processes; use it with ``async with``."""
 
-    def __init__(self, context: HostContext, forks: ForkServer) -> None:
+    def __init__(self, context: HostContext, forks: ForkServer, echo: Echo = no_echo) -> None:
         self._context = context
         self._forks = forks
+        self._echo = echo
         self.on_change: OnChange = _ignore
         """Told when a worker is ready, has failed to start, or is gone."""
         self._rescue = Rescue(context.bus, context.subjects, context.codecs)
@@ -86,8 +87,7 @@ class Supervisor:
         theirs.close()
         for fd in (table_fd, out[1], err[1]):
             os.close(fd)
-        subject = self._context.subjects.log(spec.app, spec.name, name)
-        self._pumps[worker] = [self._spawn(pump(fd, self._context.bus, subject)) for fd in (out[0], err[0])]
+        self._pumps[worker] = [self._spawn(pump(fd, self._sink(worker))) for fd in (out[0], err[0])]
         self._spawn(self._read_worker(worker))
         return worker
 
@@ -156,8 +156,11 @@ class Supervisor:
 
     def _report(self, worker: Worker, code: int) -> None:
         why = "was over its timeout and killed" if worker.killed_for else describe_exit(code)
+        self._sink(worker).write(f"busfn: worker {worker.name} (pid {worker.pid}) {why}\n".encode())
+
+    def _sink(self, worker: Worker) -> LogSink:
         subject = self._context.subjects.log(worker.spec.app, worker.spec.name, worker.name)
-        publish_log(self._context.bus, subject, f"busfn: worker {worker.name} (pid {worker.pid}) {why}\n".encode())
+        return LogSink(self._context.bus, subject, worker.spec.name, self._echo)
 
     async def _scan(self) -> None:
         while True:

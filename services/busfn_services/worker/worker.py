@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from busfn.config import BusAddress
 from busfn.context import WORKER_VARIABLE
 from busfn.spec import FunctionSpec
 from busfn.sync import LoopThread
+from busfn.tracebacks import user_traceback
 from busfn_services.flight import FlightTable
 from busfn_services.worker.discovery import Discovery
 from busfn_services.worker.executor import Executor
@@ -110,7 +110,7 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable) ->
         module, raw = load_function(config.spec)
         client = Client.on(options, portal, connecting.result())
     except BaseException as error:
-        supervisor.tell(event="failed", text=_startup_error(error))
+        supervisor.tell(event="failed", text=user_traceback(error, is_framework_file))
         return EXIT_STARTUP
     bind_apps(module, client)
     DEFAULT.client = client
@@ -162,10 +162,4 @@ async def _join(intake: Intake, discovery: Discovery) -> None:
     await discovery.start()
 
 
-def _startup_error(error: BaseException) -> str:
-    """The error as the user shall see it: their frames, then the type and message."""
-    summary = traceback.TracebackException.from_exception(error)
-    summary.stack = traceback.StackSummary.from_list(
-        [frame for frame in summary.stack if not is_framework_file(frame.filename) and "importlib" not in frame.filename]
-    )
-    return "".join(summary.format()).strip()
+

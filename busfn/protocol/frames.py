@@ -1,0 +1,92 @@
+"""Tracebacks made of frames that ran elsewhere."""
+
+from __future__ import annotations
+
+import linecache
+from pathlib import PurePath
+from types import CodeType, TracebackType
+from typing import Any
+
+MOST_LINE = 100_000
+"""Highest line number that a rebuilt frame may claim."""
+MOST_FRAMES = 200
+MOST_FILES = 256
+"""Files not found here of which source lines are remembered."""
+
+_NO_COLUMNS = 13
+"""Kind of an entry in a code object's table of positions that has a line but no columns."""
+_UNITS = 8
+"""Code units that one such entry covers at most."""
+
+_remembered: dict[str, None] = {}
+
+
+def make_traceback(frames: list[Any]) -> TracebackType | None:
+    """From ``[file, line, function, source line]`` each, outermost first; what is no such list is left out."""
+    trace: TracebackType | None = None
+    for frame in reversed(frames[-MOST_FRAMES:]):
+        match frame:
+            case [str(file), int(line), str(name), str(source)] if 0 < line <= MOST_LINE:
+                file = _safe(file)
+                _remember_source(file, line, source)
+                inner = _run(_code(file, line, _printable(name)))
+                trace = TracebackType(trace, inner.tb_frame, inner.tb_lasti, line)
+            case _:
+                continue
+    return trace
+
+
+def _code(file: str, line: int, name: str) -> CodeType:
+    """A code object that raises in this line, and says nothing of columns, so that no caret is printed under it."""
+    code = compile("raise Exception", "", "exec")
+    units = len(code.co_code) // 2
+    table = b"".join(_position(min(_UNITS, units - start)) for start in range(0, units, _UNITS))
+    return code.replace(
+        co_filename=file, co_name=name, co_qualname=name, co_firstlineno=line, co_linetable=table
+    )
+
+
+def _position(units: int) -> bytes:
+    """An entry of the table of positions for so many code units, in the same line as before."""
+    return bytes((0x80 | _NO_COLUMNS << 3 | units - 1, 0))
+
+
+def _run(code: CodeType) -> TracebackType:
+    try:
+        exec(code, {"__name__": code.co_name})
+    except Exception as error:
+        trace = error.__traceback__
+        if trace is not None and trace.tb_next is not None:
+            return trace.tb_next
+    raise AssertionError("the code raises")
+
+
+def _safe(file: str) -> str:
+    """A name that printing a traceback may look up: of a source file, else in angle brackets, which are never opened.
+
+    Reading a device or a pipe that a message names would not come back.
+    """
+    file = _printable(file)
+    if (file.startswith("<") and file.endswith(">")) or PurePath(file).suffix in (".py", ".pyw", ".pyx"):
+        return file
+    return f"<{file}>"
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def _remember_source(file: str, line: int, source: str) -> None:
+    """Let traceback printing find a source line of a file that is not here."""
+    if not source or (file not in _remembered and linecache.getline(file, line)):
+        return
+    known: Any = linecache.cache.get(file)
+    lines: list[str] = list(known[2]) if file in _remembered and known else []
+    lines.extend(["\n"] * (line - len(lines)))
+    lines[line - 1] = source + "\n"
+    linecache.cache[file] = (len(lines), None, lines, file)
+    _remembered[file] = None
+    while len(_remembered) > MOST_FILES:
+        oldest = next(iter(_remembered))
+        del _remembered[oldest]
+        linecache.cache.pop(oldest, None)

@@ -1,0 +1,180 @@
+"""A function's parameters as options of the command line. Pure: the options are typer's, the types are ours.
+
+Every parameter becomes ``--name``. Only what was given is passed on, so the function's own defaults hold.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import typer
+
+from busfn.errors import ExecutionError, InvalidError
+from busfn_cli.values import Parser, parser_of
+
+_SECTION = re.compile(r"^\s*(Args|Arguments|Parameters)\s*:?\s*$")
+_ENTRY = re.compile(r"^(?P<indent>\s+)\*{0,2}(?P<name>\w+)\s*(\([^)]*\))?\s*:\s*(?P<text>.*)$")
+_FIELD = re.compile(r"^\s*:param(?:\s+[^:]+)?\s+(?P<name>\w+)\s*:\s*(?P<text>.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What a function can be given on the command line."""
+
+    signature: inspect.Signature
+    """For typer: an option for every parameter."""
+    help: str
+    takes_rest: bool
+    """It has nothing but ``*args``, which get all that is on the command line as it is."""
+
+
+def interface_of(function: Callable[..., Any]) -> Interface:
+    """The options of a function.
+
+    Raises `InvalidError` for a parameter that has no form on a command line, `ExecutionError` for annotations that cannot
+    be evaluated.
+    """
+    text, described = split_docstring(inspect.getdoc(function) or "")
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        if len(parameters) > 1:
+            raise InvalidError(f"{_name(function)}: `*args` gets all of the command line, so it must stand alone")
+        return Interface(inspect.Signature(), text, takes_rest=True)
+    hints = _hints(function)
+    options = [
+        _option(p, hints.get(p.name, inspect.Parameter.empty), described.get(p.name))
+        for p in parameters
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    return Interface(inspect.Signature(options), text, takes_rest=False)
+
+
+def bind(function: Callable[..., Any], values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments for the function from typer's values; what was not given is left to the function's defaults."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        value = values.get(parameter.name)
+        given = value is not None and value != []
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            args.append(value if given else parameter.default)
+        elif given:
+            kwargs[parameter.name] = _as_annotated(function, parameter.name, value)
+    return tuple(args), kwargs
+
+
+def split_docstring(doc: str) -> tuple[str, dict[str, str]]:
+    """The description, and what the docstring says of each parameter (``Args:`` sections and ``:param x:`` fields)."""
+    text: list[str] = []
+    described: dict[str, str] = {}
+    inside = False
+    for line in doc.splitlines():
+        field, entry = _FIELD.match(line), _ENTRY.match(line)
+        if field:
+            described[field["name"]] = field["text"]
+        elif _SECTION.match(line):
+            inside = True
+        elif inside and entry:
+            described[entry["name"]] = entry["text"]
+        elif not inside:
+            text.append(line)
+        elif line.strip() and not line.startswith(" "):
+            inside = False
+    return "\n".join(text).strip(), described
+
+
+def _option(parameter: inspect.Parameter, hint: Any, described: str | None) -> inspect.Parameter:
+    if parameter.name == "help":
+        raise InvalidError("a parameter cannot be called `help`: `--help` shows the options")
+    required = parameter.default is inspect.Parameter.empty
+    hint = _inferred(parameter.default) if hint is inspect.Parameter.empty else _without_none(hint)
+    flag = parameter.name.replace("_", "-")
+    shown = False if required or parameter.default is None else _shown(parameter.default)
+    settings: dict[str, Any] = {"help": described, "show_default": shown}
+    if hint is bool:
+        info = typer.Option(... if required else None, f"--{flag}/--no-{flag}", **settings)
+        return _keyword(parameter.name, bool | None, info)
+    item = _list_item(hint)
+    parser = parser_of(hint if item is None else item)
+    if parser is None:
+        raise InvalidError(
+            f"parameter `{parameter.name}` has the annotation {_type_name(hint)}, which has no form on a command line"
+        )
+    info = typer.Option(... if required else None, f"--{flag}", parser=_refusing(parser), metavar=parser.shown, **settings)
+    return _keyword(parameter.name, list[str] | None if item is not None else str | None, info)
+
+
+def _keyword(name: str, annotation: Any, info: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=annotation)
+
+
+def _refusing(parser: Parser) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            return parser.parse(text)
+        except (ValueError, ArithmeticError):
+            raise typer.BadParameter(f"{text!r} is not {parser.expected}.") from None
+
+    return parse
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except Exception as error:  # evaluating annotations runs the user's expressions
+        raise ExecutionError(
+            f"no command line can be made for {_name(function)}, because its annotations cannot be evaluated: {error}"
+        ) from None
+
+
+def _inferred(default: object) -> Any:
+    """Without an annotation the default says what is meant."""
+    return str if default is inspect.Parameter.empty or default is None else type(default)
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint
+    rest = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    return rest[0] if len(rest) == 1 else hint
+
+
+def _list_item(hint: Any) -> Any:
+    """The type of a list's items, str for a bare list, None for what is no list."""
+    if hint in (list, tuple, set, frozenset):
+        return str
+    args = typing.get_args(hint)
+    if typing.get_origin(hint) in (list, set, frozenset):
+        return args[0]
+    if typing.get_origin(hint) is tuple and len(args) == 2 and args[1] is Ellipsis:
+        return args[0]
+    return None
+
+
+def _as_annotated(function: Callable[..., Any], name: str, value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    hint = _hints(function).get(name, list)
+    kind = typing.get_origin(_without_none(hint)) or _without_none(hint)
+    return kind(cast("list[Any]", value)) if kind in (tuple, set, frozenset) else cast("list[Any]", value)
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    value = getattr(default, "value", default)
+    return str(cast(object, value))
+
+
+def _type_name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", repr(function))
