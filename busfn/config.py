@@ -32,6 +32,11 @@ class BusAddress:
     tls_key: str = ""
     inbox_prefix: str = "_INBOX"
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> BusAddress:
+        """Reads what `dataclasses.asdict` and JSON made of an address."""
+        return cls(**{**data, "servers": tuple(data["servers"])})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

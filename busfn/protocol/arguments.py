@@ -17,8 +17,8 @@ def pack_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> object:
 
 
 def unpack_arguments(value: object) -> Arguments:
-    """A list is positional arguments; ``{"args": [...], "kwargs": {...}}`` is both; another object is keyword arguments;
-    anything else is the single argument."""
+    """A list is positional arguments; ``{"args": [...], "kwargs": {...}}`` is both; another object is keyword
+    arguments; anything else is the single argument."""
     if isinstance(value, list):
         return tuple(cast("list[Any]", value)), {}
     if not isinstance(value, dict):

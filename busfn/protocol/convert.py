@@ -44,26 +44,44 @@ def convert_arguments(
 
 def convert(value: Any, hint: Any, path: str) -> Any:
     """The value as ``hint`` wants it; hints that say nothing checkable let everything pass."""
+    hint = _meaning(hint)
     origin = typing.get_origin(hint)
-    if origin is typing.Annotated:
-        return convert(value, typing.get_args(hint)[0], path)
     if origin in (typing.Union, types.UnionType):
         return _union(value, typing.get_args(hint), path)
     if origin is typing.Literal:
         return _literal(value, typing.get_args(hint), path)
-    converter = _CONTAINERS.get(origin or hint)
+    kind = origin or hint
+    if not isinstance(kind, type):
+        return value if hint is not None or value is None else _refuse(value, "null", path)
+    converter = _CONTAINERS.get(kind)
     if converter is not None:
         return converter(value, typing.get_args(hint), path)
-    if isinstance(hint, type):
-        return _class(value, hint, path)
-    if hint is None:
-        return value if value is None else _refuse(value, "null", path)
-    return value
+    return _class(value, kind, path)
+
+
+def _meaning(hint: Any) -> Any:
+    """What stands behind `Annotated`, a `NewType` and a `type` statement."""
+    while True:
+        if typing.get_origin(hint) is typing.Annotated:
+            hint = typing.get_args(hint)[0]
+        elif isinstance(hint, typing.NewType):
+            hint = hint.__supertype__
+        elif type(hint).__name__ == "TypeAliasType":  # of Python 3.12
+            hint = hint.__value__
+        else:
+            return hint
 
 
 def _refuse(value: object, expected: str, path: str) -> Any:
-    shown = repr(value)
-    raise BadCall(f"`{path}` must be {expected}, not {shown if len(shown) <= 80 else shown[:77] + '...'}")
+    raise BadCall(f"`{path}` must be {expected}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return f"a {type(value).__name__} too long to show"
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _union(value: Any, options: Sequence[Any], path: str) -> Any:
@@ -114,7 +132,14 @@ def _dict(value: Any, args: Sequence[Any], path: str) -> Any:
         return _refuse(value, "an object", path)
     key_hint, value_hint = args if len(args) == 2 else (Any, Any)
     items = cast("dict[Any, Any]", value).items()
-    return {convert(k, key_hint, f"{path} key"): convert(v, value_hint, f"{path}[{k!r}]") for k, v in items}
+    return {_key(k, key_hint, f"{path} key"): convert(v, value_hint, f"{path}[{_shown(k)}]") for k, v in items}
+
+
+def _key(key: Any, hint: Any, path: str) -> Any:
+    """A key of a JSON object is always text."""
+    if hint in (int, float) and isinstance(key, str):
+        return _text(key, hint, hint, path)
+    return convert(key, hint, path)
 
 
 _CONTAINERS: dict[Any, Callable[[Any, Sequence[Any], str], Any]] = {
@@ -125,9 +150,8 @@ _CONTAINERS: dict[Any, Callable[[Any, Sequence[Any], str], Any]] = {
 def _class(value: Any, hint: type, path: str) -> Any:
     scalar = _SCALARS.get(hint)
     if scalar is not None:
-        accepted, expected = scalar
-        return hint(value) if type(value) in accepted else _refuse(value, expected, path)
-    if isinstance(value, hint):
+        return _scalar(value, hint, *scalar, path)
+    if _is_instance(value, hint):
         return value
     if issubclass(hint, enum.Enum):
         return _enum(value, hint, path)
@@ -144,6 +168,23 @@ def _class(value: Any, hint: type, path: str) -> Any:
     return value
 
 
+def _is_instance(value: Any, hint: type) -> bool:
+    """Also True for what cannot be asked: `Any`, protocols, typed dicts."""
+    try:
+        return isinstance(value, hint)
+    except TypeError:
+        return True
+
+
+def _scalar(value: Any, hint: type, accepted: tuple[type, ...], expected: str, path: str) -> Any:
+    if type(value) not in accepted:
+        return _refuse(value, expected, path)
+    try:
+        return hint(value)
+    except OverflowError:
+        return _refuse(value, f"{expected} that a float can hold", path)
+
+
 _SCALARS: dict[type, tuple[tuple[type, ...], str]] = {
     int: ((int,), "a whole number"),
     float: ((int, float), "a number"),
@@ -158,8 +199,11 @@ _FROM_TEXT: dict[type, Callable[[str], Any]] = {
 
 
 def _text(value: Any, parse: Callable[[str], Any], hint: type, path: str) -> Any:
+    is_number = hint is decimal.Decimal and type(value) in (int, float)
+    if not isinstance(value, str) and not is_number:
+        return _refuse(value, f"a {hint.__name__} as text", path)
     try:
-        return parse(value if isinstance(value, str) else str(value))
+        return parse(str(value))
     except (ValueError, ArithmeticError):
         return _refuse(value, f"a {hint.__name__} as text", path)
 
@@ -167,7 +211,7 @@ def _text(value: Any, parse: Callable[[str], Any], hint: type, path: str) -> Any
 def _enum(value: Any, hint: type[enum.Enum], path: str) -> Any:
     try:
         return hint(value)
-    except ValueError:
+    except Exception:  # a class's own `_missing_` may raise anything
         return _refuse(value, "one of " + ", ".join(repr(member.value) for member in hint), path)
 
 
@@ -175,15 +219,22 @@ def _dataclass(value: Any, hint: Any, path: str) -> Any:
     if not isinstance(value, dict):
         return _refuse(value, f"an object ({hint.__name__})", path)
     given = cast("dict[str, Any]", value)
-    hints = typing.get_type_hints(hint)
+    hints = _hints(hint)
     known = {f.name for f in dataclasses.fields(hint) if f.init}
     if unknown := [name for name in given if name not in known]:
         return _refuse(unknown[0], f"a field of {hint.__name__} ({', '.join(sorted(known))})", path)
     converted = {name: convert(item, hints.get(name, Any), f"{path}.{name}") for name, item in given.items()}
     try:
         return hint(**converted)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # checks in its `__post_init__` may raise anything
         raise BadCall(f"`{path}`: {error}") from None
+
+
+def _hints(hint: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(hint)
+    except (NameError, TypeError, AttributeError):  # an annotation that cannot be evaluated checks nothing
+        return {}
 
 
 def _model(value: Any, validate: Callable[[Any], Any], path: str) -> Any:

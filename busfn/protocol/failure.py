@@ -11,12 +11,15 @@ from typing import Any, cast
 from busfn import errors
 from busfn.protocol.codecs import Codecs, Payload
 from busfn.protocol.convert import BadCall
-from busfn.protocol.rebuild import rebuild
+from busfn.protocol.frames import MOST_FRAMES
+from busfn.protocol.rebuild import MEMBERS, c_base, rebuild
 
 MOST_MESSAGE = 64 * 1024
 MOST_TEXT = 256 * 1024
 MOST_LINKED = 16
 """Causes behind causes that are carried."""
+MOST_IN_ALL = 256
+"""Exceptions that are carried for one: its causes, contexts and members, and theirs."""
 
 Skip = Callable[[str], bool]
 """Tells of a file whether its frames are the framework's, not the user's."""
@@ -79,7 +82,7 @@ _TYPES: Mapping[str, type] = {
 
 def capture(error: BaseException, *, skip: Skip, worker: str = "") -> Failure:
     """Take an exception apart."""
-    return _capture(error, skip, worker, MOST_LINKED)
+    return _Capture(skip, worker).take(error, MOST_LINKED)
 
 
 def encode_failure(codecs: Codecs, error: BaseException, *, scope: str, skip: Skip, worker: str = "") -> Payload:
@@ -117,44 +120,66 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 
-def _capture(error: BaseException, skip: Skip, worker: str, left: int) -> Failure:
-    summary = _user_frames(error.__traceback__, skip)
-    cause, context = error.__cause__, error.__context__
-    members = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ())) if _is_group(error) else ()
-    args, state = _parts(error)
-    return Failure(
-        type=f"{type(error).__module__}:{type(error).__qualname__}",
-        message=_trim(_message(error), MOST_MESSAGE),
-        text=_trim(_text(error, summary), MOST_TEXT),
-        args=args,
-        state=state,
-        notes=[str(note) for note in getattr(error, "__notes__", ())],
-        frames=[[frame.filename, frame.lineno or 0, frame.name, frame.line or ""] for frame in summary],
-        cause=_capture(cause, skip, worker, left - 1) if cause is not None and left else None,
-        context=_capture(context, skip, worker, left - 1) if context is not None and cause is None and left else None,
-        suppress_context=error.__suppress_context__,
-        group=[_capture(member, skip, worker, left - 1) for member in members] if left else [],
-        worker=worker,
-    )
+@dataclass(slots=True)
+class _Capture:
+    """Takes an exception apart with all that is linked to it; stops at circles and when it gets too many."""
+
+    skip: Skip
+    worker: str
+    left: int = MOST_IN_ALL
+    open: set[int] = field(default_factory=set[int])
+    """Ids of the exceptions that are being taken apart."""
+
+    def take(self, error: BaseException, depth: int) -> Failure:
+        self.left -= 1
+        self.open.add(id(error))
+        summary = _user_frames(error.__traceback__, self.skip)
+        args, state = _parts(error)
+        cause = self._linked(error.__cause__, depth)
+        members = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ())) if _is_group(error) else ()
+        group = [taken for member in members if (taken := self._linked(member, depth))]
+        failure = Failure(
+            type=f"{type(error).__module__}:{type(error).__qualname__}",
+            message=_trim(_message(error), MOST_MESSAGE),
+            text=_trim(_text(error, summary), MOST_TEXT),
+            args=args,
+            state=state,
+            notes=_notes(error),
+            frames=[[f.filename, f.lineno or 0, f.name, f.line or ""] for f in summary[-MOST_FRAMES:]],
+            cause=cause,
+            context=None if cause else self._linked(error.__context__, depth),
+            suppress_context=error.__suppress_context__,
+            group=group,
+            worker=self.worker,
+            whole=len(group) == len(members),
+        )
+        self.open.remove(id(error))
+        return failure
+
+    def _linked(self, error: BaseException | None, depth: int) -> Failure | None:
+        if error is None or not depth or self.left <= 0 or id(error) in self.open:
+            return None
+        return self.take(error, depth - 1)
 
 
 def _is_group(error: BaseException) -> bool:
     return isinstance(error, BaseExceptionGroup)
 
 
+def _notes(error: BaseException) -> list[str]:
+    notes: Any = getattr(error, "__notes__", ())
+    return [_trim(_shown(str, note), MOST_MESSAGE) for note in notes] if isinstance(notes, list | tuple) else []
+
+
 def _parts(error: BaseException) -> tuple[list[Any], dict[str, Any]]:
-    """What the class is rebuilt from: the arguments its own pickling would use, and its attributes."""
+    """What the class is rebuilt from: the arguments of the builtin class below it, and its attributes."""
+    state = {name: value for name, value in vars(error).items() if name != "__notes__"}
     if isinstance(error, BaseExceptionGroup):
-        return [cast("BaseExceptionGroup[BaseException]", error).message], {}
-    args: Any = error.args
-    try:
-        reduced = error.__reduce__()
-        if isinstance(reduced, tuple) and reduced[0] is type(error):
-            args = reduced[1]
-    except Exception:  # a custom __reduce__ may raise anything; the plain arguments are left
-        args = error.args
-    state = {key: value for key, value in vars(error).items() if key != "__notes__"}
-    return list(args), state
+        return [cast("BaseExceptionGroup[BaseException]", error).message], state
+    base = c_base(type(error))
+    reduced = cast("tuple[Any, ...]", base.__reduce__(error))  # with OSError's file, which is not among its args
+    members = {name: getattr(base, name).__get__(error) for name in MEMBERS if hasattr(base, name)}
+    return list(reduced[1]), state | {name: value for name, value in members.items() if value is not None}
 
 
 def _user_frames(trace: TracebackType | None, skip: Skip) -> traceback.StackSummary:
@@ -168,10 +193,14 @@ def _text(error: BaseException, frames: traceback.StackSummary) -> str:
 
 
 def _message(error: BaseException) -> str:
+    return _shown(str, error)
+
+
+def _shown(show: Callable[[Any], str], value: object) -> str:
     try:
-        return str(error)
-    except Exception as broken:  # a user's __str__ may raise anything
-        return f"<the exception's text failed with {type(broken).__name__}>"
+        return show(value)
+    except Exception as broken:  # a user's __str__ or __repr__ may raise anything
+        return f"<the {type(value).__name__}'s text failed with {type(broken).__name__}>"
 
 
 def _trim(text: str, most: int) -> str:
@@ -183,7 +212,7 @@ def _plain(failure: Failure) -> Failure:
     """The failure with texts in place of what cannot be carried; it will become a `RemoteError`."""
     values = {f.name: getattr(failure, f.name) for f in fields(failure)}
     values |= {
-        "args": [_trim(repr(arg), MOST_MESSAGE) for arg in failure.args],
+        "args": [_trim(_shown(repr, arg), MOST_MESSAGE) for arg in failure.args],
         "state": {},
         "cause": _plain(failure.cause) if failure.cause else None,
         "context": _plain(failure.context) if failure.context else None,

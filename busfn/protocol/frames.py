@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-from pathlib import PurePath
 from types import CodeType, TracebackType
 from typing import Any
 
@@ -41,9 +40,7 @@ def _code(file: str, line: int, name: str) -> CodeType:
     code = compile("raise Exception", "", "exec")
     units = len(code.co_code) // 2
     table = b"".join(_position(min(_UNITS, units - start)) for start in range(0, units, _UNITS))
-    return code.replace(
-        co_filename=file, co_name=name, co_qualname=name, co_firstlineno=line, co_linetable=table
-    )
+    return code.replace(co_filename=file, co_name=name, co_qualname=name, co_firstlineno=line, co_linetable=table)
 
 
 def _position(units: int) -> bytes:
@@ -67,7 +64,7 @@ def _safe(file: str) -> str:
     Reading a device or a pipe that a message names would not come back.
     """
     file = _printable(file)
-    if (file.startswith("<") and file.endswith(">")) or PurePath(file).suffix in (".py", ".pyw", ".pyx"):
+    if (file.startswith("<") and file.endswith(">")) or file.endswith((".py", ".pyw", ".pyx")):
         return file
     return f"<{file}>"
 
@@ -78,10 +75,10 @@ def _printable(text: str) -> str:
 
 def _remember_source(file: str, line: int, source: str) -> None:
     """Let traceback printing find a source line of a file that is not here."""
-    if not source or (file not in _remembered and linecache.getline(file, line)):
+    if not source or (file not in _remembered and (linecache.getline(file, line) or file in linecache.cache)):
         return
     known: Any = linecache.cache.get(file)
-    lines: list[str] = list(known[2]) if file in _remembered and known else []
+    lines: list[str] = list(known[2]) if known else []
     lines.extend(["\n"] * (line - len(lines)))
     lines[line - 1] = source + "\n"
     linecache.cache[file] = (len(lines), None, lines, file)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MEMBERS = ("name", "path")
 """Attributes that builtin exceptions keep outside their ``__dict__`` and their arguments."""
 
-_SURROGATES = (StopIteration, StopAsyncIteration)
+_ENDINGS = (StopIteration, StopAsyncIteration)
 """Raised in a caller's generator or coroutine these would end it, not report a failure."""
 _HEAP_TYPE = 1 << 9
 
@@ -52,7 +52,8 @@ def _same_class(failure: Failure) -> BaseException | None:
         members = [[rebuild(member) for member in failure.group]] if issubclass(kind, BaseExceptionGroup) else []
         error = _build(kind, [*failure.args, *members])
         for name, value in failure.state.items():
-            _set(error, name, value)
+            if name != "__notes__":
+                _set(error, name, value)
         str(error)
     except Exception:  # the class is not what it was there: its text is all we can have
         return None
@@ -68,7 +69,7 @@ def _find_class(name: str) -> type[BaseException] | None:
         found = None if found is None else cast("dict[str, object]", namespace(cast(Any, found), "__dict__")).get(part)
     if not isinstance(found, type) or not issubclass(found, Exception | BaseExceptionGroup):
         return None  # not even BaseException: sys.exit() in a body must not end the caller
-    return None if issubclass(found, _SURROGATES) else found
+    return None if issubclass(found, _ENDINGS) else found
 
 
 def _build(kind: type[BaseException], args: list[Any]) -> BaseException:
@@ -89,8 +90,8 @@ def _set(error: BaseException, name: str, value: object) -> None:
 def _remote_error(failure: Failure) -> RemoteError:
     name = failure.type.partition(":")[2] or failure.type
     hint = "the body called sys.exit: " if name == "SystemExit" else ""
-    error = RemoteError(f"{hint}{name}: {failure.message}\n\nThe remote traceback:\n{'\n\n'.join(_texts(failure))}")
-    return error
+    texts = "\n\n".join(_texts(failure))
+    return RemoteError(f"{hint}{name}: {failure.message}\n\nThe remote traceback:\n{texts}")
 
 
 def _texts(failure: Failure) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Both ends of a generator's stream of items, as state machines without I/O.
 
 Rules: items are numbered from 0 and travel in frames of consecutive ones. The sender may be a window of items and of
-bytes ahead of what the receiver granted. The receiver takes each item once, in order: a frame may repeat items (they are
-skipped) but must not leave a gap. After the end nothing may follow.
+bytes ahead of what the receiver granted. The receiver takes each item once, in order: a frame may repeat items (they
+are skipped) but must not leave a gap. After the end nothing may follow.
 """
 
 from __future__ import annotations

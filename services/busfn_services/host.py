@@ -14,20 +14,17 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from busfn.bus.base import Bus
-from busfn.client import ClientOptions, open_bus
 from busfn.config import BusAddress
 from busfn.errors import Error
-from busfn.protocol.codecs import Codecs
-from busfn.protocol.subjects import Subjects
 from busfn.spec import FunctionSpec
-from busfn.streams import consumers, streams
+from busfn.streams import consumers
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.launchers.process import ProcessLauncher
 from busfn_services.lease import Lease
 from busfn_services.process import run_service
+from busfn_services.supervisor.context import HostContext, open_context
 from busfn_services.supervisor.forkserver import ForkServer
-from busfn_services.supervisor.supervisor import HostContext, Supervisor
+from busfn_services.supervisor.supervisor import Supervisor
 from busfn_services.supervisor.worker import State, Worker
 
 GRACE = 2.0
@@ -71,7 +68,9 @@ class Host:
     async def _do(self, message: dict[str, Any]) -> None:
         try:
             if message["op"] == "open":
-                self._opening = asyncio.create_task(_open(message))
+                address = BusAddress.from_dict(message["address"])
+                key = bytes.fromhex(message["key"]) or None
+                self._opening = asyncio.create_task(open_context(address, env=message["env"], key=key))
             elif message["op"] == "serve":
                 await self._serve([FunctionSpec.from_dict(data) for data in message["functions"]])
                 _tell(event="ready")
@@ -130,25 +129,6 @@ async def _tidy(context: HostContext, specs: Sequence[FunctionSpec]) -> None:
         for consumer in consumers(context.subjects, spec.app, spec.name):
             await context.bus.queues.purge(consumer.stream, consumer.subject)
             await context.bus.queues.delete_consumer(consumer.stream, consumer.name)
-
-
-async def _open(message: dict[str, Any]) -> HostContext:
-    data = message["address"]
-    address = BusAddress(**{**data, "servers": tuple(data["servers"])})
-    key = bytes.fromhex(message["key"]) or None
-    subjects = Subjects(message["env"])
-    bus = await open_bus(ClientOptions(address=address, env=message["env"], name="busfn-host"))
-    try:
-        await _provision(bus, subjects)
-    except BaseException:
-        await bus.close()
-        raise
-    return HostContext(bus=bus, subjects=subjects, codecs=Codecs(key), address=address, key=key)
-
-
-async def _provision(bus: Bus, subjects: Subjects) -> None:
-    for spec in streams(subjects):
-        await bus.queues.ensure_stream(spec)
 
 
 async def _stdin() -> asyncio.StreamReader:

@@ -12,7 +12,7 @@ import pickle
 import sys
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 from busfn.errors import DeserializationError
 

@@ -9,17 +9,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
-from busfn.bus.base import Bus, Verdict
-from busfn.config import BusAddress
+from busfn.bus.base import Verdict
 from busfn.ids import new_call_id
-from busfn.protocol.codecs import Codecs
-from busfn.protocol.subjects import Subjects
 from busfn.spec import FunctionSpec
 from busfn_services.flight import FlightTable
 from busfn_services.handon import beat
+from busfn_services.supervisor.context import HostContext
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.logs import Echo, LogSink, no_echo, pump
 from busfn_services.supervisor.rescue import Rescue
@@ -29,17 +27,6 @@ from busfn_services.supervisor.worker import State, Worker
 SCAN_EVERY = 0.1
 """Seconds between looks at the in-flight tables."""
 TIMEOUT_SIGNAL = signal.SIGUSR2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostContext:
-    """The host's connection, and what its workers need to make their own."""
-
-    bus: Bus
-    subjects: Subjects
-    codecs: Codecs
-    address: BusAddress
-    key: bytes | None = field(default=None, repr=False)
 
 
 OnChange = Callable[[Worker], None]

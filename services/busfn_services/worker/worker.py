@@ -48,11 +48,10 @@ class WorkerConfig:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> WorkerConfig:
         """From the supervisor's JSON."""
-        address = {**data["address"], "servers": tuple(data["address"]["servers"])}
         return cls(
             worker=data["worker"],
             spec=FunctionSpec.from_dict(data["spec"]),
-            address=BusAddress(**address),
+            address=BusAddress.from_dict(data["address"]),
             env=data["env"],
             key=bytes.fromhex(data["key"]) or None,
         )

@@ -1,0 +1,105 @@
+"""The only printer of the command line: results go to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from busfn.invoke.progress import Progress
+
+if TYPE_CHECKING:
+    from rich import progress as rich_progress
+
+
+class Console:
+    """Prints lines, and a progress bar below them while a map runs in a terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._lock = threading.RLock()
+        self._bars: rich_progress.Progress | None = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop_bars()
+
+    def result(self, text: str) -> None:
+        """Something the user asked for."""
+        with self._lock:
+            print(text, flush=True)
+
+    def log(self, function: str, line: str) -> None:
+        """A line that a worker printed."""
+        if not self.quiet:
+            self._print(f"{function} | {line}")
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+        if not self.quiet:
+            self._print(text)
+
+    def error(self, text: str) -> None:
+        """What went wrong."""
+        self._stop_bars()
+        self._print(text if text.startswith("Traceback") else f"Error: {text}")
+
+    def progress(self, progress: Progress) -> None:
+        """Show how far a map is."""
+        if self.quiet or not sys.stderr.isatty():
+            return
+        with self._lock:
+            if progress.over:
+                self._close_bar(progress)
+            else:
+                self._show_bar(progress)
+
+    def _print(self, text: str) -> None:
+        with self._lock:
+            if self._bars is not None:
+                self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            else:
+                print(text, file=sys.stderr, flush=True)
+
+    def _show_bar(self, progress: Progress) -> None:
+        bars = self._bars = self._bars or _new_bars()
+        if progress.call not in self._tasks:
+            self._tasks[progress.call] = bars.add_task(progress.function, total=None)
+        bars.update(self._tasks[progress.call], completed=progress.done, total=progress.total)
+
+    def _close_bar(self, progress: Progress) -> None:
+        task = self._tasks.pop(progress.call, None)
+        if task is not None and not self._tasks:
+            self._stop_bars()
+
+    def _stop_bars(self) -> None:
+        with self._lock:
+            bars, self._bars = self._bars, None
+            self._tasks.clear()
+            if bars is not None:
+                bars.stop()
+
+
+def _new_bars() -> rich_progress.Progress:
+    """rich is imported when there is something to draw: it would cost every run its start-up time."""
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=RichConsole(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=True,
+    )
+    bars.start()
+    return bars

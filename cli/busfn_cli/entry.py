@@ -1,0 +1,39 @@
+"""What comes behind the reference on the command line, as arguments for the function that is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from busfn_cli.args import Interface, bind, interface_of
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def parse_arguments(function: Callable[..., Any], tokens: Sequence[str], program: str) -> Arguments:
+    """Arguments from tokens. Shows help and usage errors itself and raises `SystemExit` then (0 and 2)."""
+    interface = interface_of(function)
+    if interface.takes_rest:
+        return tuple(tokens), {}
+    return bind(function, _values(interface, tokens, program))
+
+
+def _values(interface: Interface, tokens: Sequence[str], program: str) -> dict[str, Any]:
+    """typer's values; it ends the process on its own terms, and only success may go on."""
+    parsed: list[dict[str, Any]] = []
+
+    def keep(**values: Any) -> None:
+        parsed.append(values)
+
+    keep.__signature__ = interface.signature  # type: ignore[attr-defined]
+    keep.__annotations__ = {name: p.annotation for name, p in interface.signature.parameters.items()}
+    cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    cli.command(help=interface.help or None)(keep)
+    try:
+        cli(args=list(tokens), prog_name=program, standalone_mode=True)
+    except SystemExit:
+        if not parsed:
+            raise
+    return parsed[0]

@@ -1,0 +1,88 @@
+"""`busfn worker`: import, choose what to serve, serve until told to stop."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from busfn.app import App, LocalEntrypoint
+from busfn.bus.server import EmbeddedServer
+from busfn.config import BusAddress, Settings, load_settings
+from busfn.errors import Error, InvalidError
+from busfn.refs import load, parse_ref, resolve
+from busfn.run import specs
+from busfn.spec import FunctionSpec
+from busfn_cli.console import Console
+from busfn_cli.target import choose
+from busfn_cli.tracebacks import describe
+from busfn_services.microservice import Microservice, ServiceOptions
+from busfn_services.process import run_service
+from busfn_services.supervisor.forkserver import ForkServer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeRequest:
+    """What the command line asks for."""
+
+    ref: str
+    is_module: bool
+    env: str | None
+    processes: int
+
+
+def serve(request: ServeRequest, console: Console) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    forks = ForkServer.launch()  # before the user's code, a server or a loop start any thread
+    try:
+        settings = load_settings(env=request.env)
+        chosen = _specs(request)
+        with ExitStack() as stack:
+            address, key = _bus(settings, stack)
+            options = ServiceOptions(
+                specs=chosen, address=address, env=settings.env, key=key, processes=request.processes
+            )
+            service = Microservice(options, forks, console.log, lambda: _announce(console, address, settings))
+            return run_service(service.run)
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        console.error(describe(error))
+        return 1
+
+
+def _specs(request: ServeRequest) -> Sequence[FunctionSpec]:
+    source = resolve(parse_ref(request.ref, module=request.is_module), os.getcwd())
+    namespace = vars(load(source))
+    shown, _, name = request.ref.partition("::")
+    apps = {key: value for key, value in namespace.items() if isinstance(value, App)}
+    if name in apps or (not name and len(apps) == 1):
+        chosen = specs(apps[name] if name else next(iter(apps.values())))
+    elif name:
+        target = choose(namespace, name, shown)
+        if isinstance(target.what, LocalEntrypoint):
+            raise InvalidError(f"{name} is a local entrypoint: it runs in the caller, workers serve functions")
+        chosen = [spec for spec in specs(target.app) if spec.name == target.what.name]
+    else:
+        raise InvalidError(f"{shown} has {len(apps)} apps; say which one to serve: {shown}::NAME")
+    if not chosen:
+        raise InvalidError(f"{shown} has an app, but no function to serve")
+    return chosen
+
+
+def _bus(settings: Settings, stack: ExitStack) -> tuple[BusAddress, bytes | None]:
+    if settings.address is not None:
+        return settings.address, settings.signing_key
+    server = EmbeddedServer.launch()
+    stack.callback(server.stop)
+    server.wait_ready()
+    return server.address, settings.signing_key or secrets.token_bytes(32)
+
+
+def _announce(console: Console, address: BusAddress, settings: Settings) -> None:
+    where = address.servers[0]
+    if settings.address is None:  # our own server: its token is for whoever started us
+        where = where.replace("nats://", f"nats://{address.token}@")
+    console.result(f"ready {where}")

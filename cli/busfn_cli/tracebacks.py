@@ -1,0 +1,23 @@
+"""Errors as the user shall see them: their own frames, or just the message when none of their code is involved."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+
+import busfn
+import busfn_cli
+import busfn_services
+from busfn.errors import Error
+from busfn.tracebacks import files_of, user_traceback
+
+_is_ours = files_of(busfn, busfn_services, busfn_cli, asyncio, typer)
+
+
+def describe(error: BaseException) -> str:
+    """The error for the terminal."""
+    text = user_traceback(error, _is_ours)
+    if text.startswith("Traceback") and "\n  File " in text:
+        return text
+    return str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"

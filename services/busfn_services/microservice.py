@@ -1,0 +1,121 @@
+"""A plain microservice: a fixed number of workers for some functions, without a controller. For systemd or a pod."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from busfn.config import BusAddress
+from busfn.errors import ServiceError
+from busfn.spec import FunctionSpec
+from busfn.streams import consumers
+from busfn_services.controller.backoff import Backoff
+from busfn_services.supervisor.context import HostContext, open_context
+from busfn_services.supervisor.forkserver import ForkServer
+from busfn_services.supervisor.logs import Echo
+from busfn_services.supervisor.supervisor import Supervisor
+from busfn_services.supervisor.worker import State, Worker
+
+GRACE = 30.0
+"""Seconds that running inputs have after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """What to serve, and where."""
+
+    specs: Sequence[FunctionSpec]
+    address: BusAddress
+    env: str
+    key: bytes | None = field(repr=False)
+    processes: int
+    """Workers of each function."""
+
+
+class Microservice:
+    """Keeps the workers running until it is asked to stop."""
+
+    def __init__(self, options: ServiceOptions, forks: ForkServer, echo: Echo, on_ready: Callable[[], None]) -> None:
+        self._options = options
+        self._forks = forks
+        self._echo = echo
+        self._on_ready = on_ready
+        self._backoffs = {spec.label: Backoff() for spec in options.specs}
+        self._broken: asyncio.Future[str] | None = None
+        self._ready: set[str] = set()
+        self._announced = False
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Serve until ``stop``; raises `ServiceError` when a function's code cannot be imported at the start."""
+        self._broken = asyncio.get_running_loop().create_future()
+        options = self._options
+        context = await open_context(options.address, env=options.env, key=options.key)
+        try:
+            await _ensure_consumers(context, options.specs)
+            async with Supervisor(context, self._forks, self._echo) as supervisor:
+                supervisor.on_change = lambda worker: self._on_change(supervisor, worker)
+                for spec in options.specs:
+                    for _ in range(options.processes):
+                        supervisor.start(spec)
+                await self._until(stop)
+                supervisor.on_change = _ignore
+                await supervisor.stop(grace=GRACE)
+                await context.bus.flush()
+        finally:
+            await context.bus.close()
+        return 0
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        assert self._broken is not None
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((stopping, self._broken), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._broken.done():
+            raise ServiceError(self._broken.result())
+
+    def _on_change(self, supervisor: Supervisor, worker: Worker) -> None:
+        backoff = self._backoffs[worker.spec.label]
+        if worker.state is State.READY:
+            backoff.succeeded()
+            self._count(worker)
+        elif worker.state is State.GONE:
+            self._replace(supervisor, worker, backoff)
+
+    def _count(self, worker: Worker) -> None:
+        self._ready.add(worker.name)
+        if len(self._ready) == len(self._options.specs) * self._options.processes and not self._announced:
+            self._announced = True
+            self._on_ready()
+
+    def _replace(self, supervisor: Supervisor, worker: Worker, backoff: Backoff) -> None:
+        """A code that never worked is an error; one that stopped working is tried again, ever more slowly."""
+        now = time.monotonic()
+        if worker.failure:
+            self._echo(worker.spec.name, f"busfn: worker {worker.name} failed to start: {worker.failure}")
+            if not self._announced:
+                self._fail(f"{worker.spec.label} cannot be served, because its worker failed to start")
+                return
+            backoff.failed(worker.failure, now)
+        delay = max(0.0, backoff.until - now)
+        asyncio.get_running_loop().call_later(delay, self._start, supervisor, worker.spec)
+
+    def _start(self, supervisor: Supervisor, spec: FunctionSpec) -> None:
+        if supervisor.on_change is not _ignore:
+            supervisor.start(spec)
+
+    def _fail(self, reason: str) -> None:
+        assert self._broken is not None
+        if not self._broken.done():
+            self._broken.set_result(reason)
+
+
+async def _ensure_consumers(context: HostContext, specs: Sequence[FunctionSpec]) -> None:
+    for spec in specs:
+        for consumer in consumers(context.subjects, spec.app, spec.name):
+            await context.bus.queues.ensure_consumer(consumer)
+
+
+def _ignore(_: Worker) -> None:
+    """The service is stopping: who is gone now stays gone."""
