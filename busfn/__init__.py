@@ -1,9 +1,15 @@
 """busfn: Python functions as NATS services."""
 
-from busfn import errors
-from busfn.app import App, LocalEntrypoint
-from busfn.context import current_function_call_id, current_input_id, is_local
-from busfn.function import Function
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from busfn import errors
+    from busfn.app import App, LocalEntrypoint
+    from busfn.context import current_function_call_id, current_input_id, is_local
+    from busfn.function import Function
 
 __version__ = "0.1.0"
 
@@ -17,3 +23,25 @@ __all__ = [
     "errors",
     "is_local",
 ]
+
+_HOMES = {
+    "App": "busfn.app",
+    "Function": "busfn.function",
+    "LocalEntrypoint": "busfn.app",
+    "current_function_call_id": "busfn.context",
+    "current_input_id": "busfn.context",
+    "is_local": "busfn.context",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import names on first use: a process that only starts another one should not pay for all of busfn."""
+    if name == "errors":
+        return importlib.import_module("busfn.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'busfn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

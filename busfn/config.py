@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from busfn.errors import InvalidError
 
@@ -54,9 +54,9 @@ class Settings:
 class Files:
     """Texts of the configuration files that exist."""
 
-    config: str | None = None
+    config: str | None = field(default=None, repr=False)
     """``busfn/config.toml``."""
-    context: str | None = None
+    context: str | None = field(default=None, repr=False)
     """A context of the nats CLI, JSON."""
     runtime: str | None = field(default=None, repr=False)
     """Left by a running ``busfn up``, JSON."""
@@ -72,9 +72,8 @@ def read_settings(
     config = _toml(files.config)
     address, source = _address(environ, files, config, url)
     key = environ.get("BUSFN_SIGNING_KEY") or str(config.get("signing_key", ""))
-    runtime = _json(files.runtime, "the runtime file of `busfn up`")
     if not key and source == RUNTIME:
-        key = str(runtime.get("signing_key", ""))
+        key = str(_json(files.runtime, "the runtime file of `busfn up`").get("signing_key", ""))
     return Settings(
         address=address,
         env=env or environ.get("BUSFN_ENV") or str(config.get("env", "")) or "main",
@@ -109,22 +108,29 @@ def _address(
 def address_of(url: str) -> BusAddress:
     """An address from one or more URLs, with credentials taken out of them."""
     servers: list[str] = []
-    user = password = ""
+    token = user = password = ""
     for one in filter(None, map(str.strip, url.split(","))):
-        parts = urlsplit(one if "://" in one else f"nats://{one}")
+        try:
+            parts = urlsplit(one if "://" in one else f"nats://{one}")
+            port = parts.port or 4222
+        except ValueError:  # its text may quote a password
+            raise InvalidError("the NATS URL is malformed: write it as nats://host:4222") from None
         if not parts.hostname:
             raise InvalidError("the NATS URL has no host: write it as nats://host:4222")
-        user, password = parts.username or user, parts.password or password
+        if parts.username and parts.password is None:
+            token, user, password = unquote(parts.username), "", ""
+        elif parts.username:
+            token, user, password = "", unquote(parts.username), unquote(parts.password or "")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        servers.append(f"{parts.scheme}://{host}:{parts.port or 4222}")
+        servers.append(f"{parts.scheme}://{host}:{port}")
     if not servers:
         raise InvalidError("the NATS URL is empty: write it as nats://host:4222")
     tls = any(server.startswith("tls://") for server in servers)
-    token = user if user and not password else ""
-    return BusAddress(servers=tuple(servers), token=token, user="" if token else user, password=password, tls=tls)
+    return BusAddress(servers=tuple(servers), token=token, user=user, password=password, tls=tls)
 
 
 def _from_context(context: Mapping[str, Any]) -> BusAddress:
+    context = {key: value for key, value in context.items() if value is not None}
     address = address_of(str(context.get("url") or "nats://127.0.0.1:4222"))
     return replace(
         address,
@@ -187,8 +193,10 @@ def _read_context(folder: Path, name: str) -> str | None:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise InvalidError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidError(f"{path} cannot be read: it is not UTF-8 text") from None

@@ -171,10 +171,11 @@ class Function(Generic[P, R, L]):
         if self.is_generator:
             raise InvalidError(f"{self.name} is a generator function: use `{self.name}.remote_gen(...)`")
         call = self._call(client, args, kwargs)
+        if not call.path:
+            return cast("Pending[R]", client.direct.start(self._target, call))
+        client.link.waiting(1)  # before it is sent: whoever decides about a further worker shall know
         pending = client.direct.start(self._target, call)
-        if call.path:
-            client.link.waiting(1)
-            pending.add_done_callback(lambda _: client.link.waiting(-1))
+        pending.add_done_callback(lambda _: client.link.waiting(-1))
         return cast("Pending[R]", pending)
 
     def _start_stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream:

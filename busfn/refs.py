@@ -53,6 +53,8 @@ def parse_ref(text: str, *, module: bool) -> Ref:
     if module:
         if path.endswith(".py") or "/" in path:
             raise InvalidError(f"`-m` takes a dotted module name, not the file {path!r}; leave out `-m`")
+        if not all(part.isidentifier() for part in path.split(".")):
+            raise InvalidError(f"{path!r} is no module name: write it as package.module")
         return Ref(path, object_path, True)
     if not path.endswith(".py"):
         hint = f" For a Python module write `-m {text}`." if path.replace(".", "").isidentifier() else ""
@@ -124,7 +126,7 @@ def _load_script(file: str) -> ModuleType:
 
 
 def _same_file(module: ModuleType, file: str) -> bool:
-    return os.path.abspath(module.__file__ or "") == file
+    return os.path.abspath(getattr(module, "__file__", None) or "") == file  # built-in modules have no file
 
 
 def _explain_relative_import(error: BaseException, file: str) -> None:

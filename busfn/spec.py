@@ -87,7 +87,7 @@ class Options:
                 raise InvalidError(_unknown_option(name, known))
         scaling = Scaling(**{k: v for k, v in given.items() if k in scaling_names})
         rest = {k: v for k, v in given.items() if k not in scaling_names}
-        env: object = rest.get("env") or {}
+        env: object = {} if rest.get("env") is None else rest["env"]
         if not isinstance(env, Mapping):
             raise InvalidError(f"`env` takes a mapping of names to texts, not {type(env).__name__}")
         rest["env"] = {k: v for k, v in env.items() if v is not None}  # pyright: ignore[reportUnknownVariableType]
@@ -123,9 +123,9 @@ class FunctionSpec:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FunctionSpec:
         """Reads what `to_dict` wrote; fields of a newer busfn are ignored."""
-        known = {f.name for f in fields(cls)}
+        known, scaling = {f.name for f in fields(cls)}, {f.name for f in fields(Scaling)}
         kept = {k: v for k, v in data.items() if k in known}
-        return cls(**{**kept, "scaling": Scaling(**data["scaling"])})
+        return cls(**{**kept, "scaling": Scaling(**{k: v for k, v in data["scaling"].items() if k in scaling})})
 
 
 def _unknown_option(name: str, known: set[str]) -> str:

@@ -7,10 +7,8 @@ driven over pipes: one JSON object a line in, one a line out; the end of its inp
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -18,21 +16,21 @@ from typing import Any
 from busfn import errors
 from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress, Settings
+from busfn.hostprocess import launch_host
 from busfn.spec import FunctionSpec
 
-HOST_MODULE = "busfn_services.host"
 READY_TIMEOUT = 30.0
 
 
 class Stack:
     """The processes behind one ephemeral app. Start it early, `serve` once, and always `stop` it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, host: subprocess.Popen[bytes] | None = None) -> None:
         self._env = settings.env
         self.key = settings.signing_key or (secrets.token_bytes(32) if settings.address is None else None)
         self._address = settings.address
         self._server = EmbeddedServer.launch() if settings.address is None else None
-        self._host = _launch_host()
+        self._host = host or launch_host()
 
     @property
     def address(self) -> BusAddress:
@@ -50,6 +48,7 @@ class Stack:
             address=asdict(self.address),
             env=self._env,
             key=self.key.hex() if self.key else "",
+            shared=self._server is None,
         )
 
     def serve(self, specs: Sequence[FunctionSpec]) -> None:
@@ -71,6 +70,8 @@ class Stack:
 
     def stop(self) -> None:
         """End all processes and remove their files."""
+        if self._server is not None:
+            self._server.hang_up()
         for pipe in (self._host.stdin, self._host.stdout):
             if pipe is not None:
                 _close(pipe)
@@ -104,17 +105,6 @@ class Stack:
     def _host_died(self) -> errors.ServiceError:
         code = self._host.wait()
         return errors.ServiceError(f"the worker host ended unexpectedly (exit code {code}); its messages are above")
-
-
-def _launch_host() -> subprocess.Popen[bytes]:
-    """A session of its own keeps Ctrl-C in the terminal from reaching the workers before we drain them."""
-    return subprocess.Popen(
-        [sys.executable, "-m", HOST_MODULE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
 
 
 def _close(pipe: Any) -> None:

@@ -157,7 +157,7 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Stop the server and remove what is not to be kept; blocks until it is gone. Idempotent."""
-        self._hang_up()
+        self.hang_up()
         try:
             self._guardian.wait(_STOP_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -167,14 +167,15 @@ class EmbeddedServer:
             self._guardian.wait()
         self._reader.join()
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Let the server end, without waiting for it; `stop` does. Idempotent."""
         lifeline, self._lifeline = self._lifeline, -1
         if lifeline >= 0:
             os.close(lifeline)
 
     def disown(self) -> None:
         """Let go of the server in a forked child, so that it ends with the parent; `os.fork` does it for you."""
-        self._hang_up()
+        self.hang_up()
         self._guardian.returncode = 0  # not our child any more: nothing to wait for, nothing to warn about
 
     async def __aenter__(self) -> Self:

@@ -100,7 +100,7 @@ class Window:
             return 1
         wanted = TARGET_WORK / self._mean if self._mean > 0 else MOST_INPUTS
         fitting = MOST_BYTES / self._input_bytes if self._input_bytes else MOST_INPUTS
-        return max(1, min(int(wanted), int(fitting), MOST_INPUTS, max(self._last_size, 1) * GROWTH))
+        return max(1, int(min(wanted, fitting, MOST_INPUTS, max(self._last_size, 1) * GROWTH)))
 
     def weigh(self, count: int, size: int) -> None:
         """A message of ``count`` inputs took ``size`` bytes."""

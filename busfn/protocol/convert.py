@@ -44,7 +44,7 @@ def convert_arguments(
 
 def convert(value: Any, hint: Any, path: str) -> Any:
     """The value as ``hint`` wants it; hints that say nothing checkable let everything pass."""
-    hint = _meaning(hint)
+    hint = meaning(hint)
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return _union(value, typing.get_args(hint), path)
@@ -59,7 +59,7 @@ def convert(value: Any, hint: Any, path: str) -> Any:
     return _class(value, kind, path)
 
 
-def _meaning(hint: Any) -> Any:
+def meaning(hint: Any) -> Any:
     """What stands behind `Annotated`, a `NewType` and a `type` statement."""
     while True:
         if typing.get_origin(hint) is typing.Annotated:
@@ -219,7 +219,7 @@ def _dataclass(value: Any, hint: Any, path: str) -> Any:
     if not isinstance(value, dict):
         return _refuse(value, f"an object ({hint.__name__})", path)
     given = cast("dict[str, Any]", value)
-    hints = _hints(hint)
+    hints = hints_of(hint)
     known = {f.name for f in dataclasses.fields(hint) if f.init}
     if unknown := [name for name in given if name not in known]:
         return _refuse(unknown[0], f"a field of {hint.__name__} ({', '.join(sorted(known))})", path)
@@ -230,9 +230,10 @@ def _dataclass(value: Any, hint: Any, path: str) -> Any:
         raise BadCall(f"`{path}`: {error}") from None
 
 
-def _hints(hint: Any) -> dict[str, Any]:
+def hints_of(annotated: Any) -> dict[str, Any]:
+    """The annotations of a function or a class."""
     try:
-        return typing.get_type_hints(hint)
+        return typing.get_type_hints(annotated)
     except (NameError, TypeError, AttributeError):  # an annotation that cannot be evaluated checks nothing
         return {}
 

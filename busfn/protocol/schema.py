@@ -10,19 +10,21 @@ import inspect
 import types
 import typing
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
+
+from busfn.protocol.convert import hints_of, meaning
 
 Schema = dict[str, Any]
 
 _SIMPLE: dict[Any, Schema] = {
     int: {"type": "integer"}, float: {"type": "number"}, str: {"type": "string"}, bool: {"type": "boolean"},
-    type(None): {"type": "null"}, None: {"type": "null"},
+    type(None): {"type": "null"},
     dt.datetime: {"type": "string", "format": "date-time"}, dt.date: {"type": "string", "format": "date"},
     dt.time: {"type": "string", "format": "time"}, uuid.UUID: {"type": "string", "format": "uuid"},
     decimal.Decimal: {"type": "string"}, list: {"type": "array"}, tuple: {"type": "array"}, set: {"type": "array"},
-    dict: {"type": "object"},
+    frozenset: {"type": "array"}, dict: {"type": "object"},
 }  # fmt: skip
 
 
@@ -37,10 +39,7 @@ class Description:
 
 def describe(function: Callable[..., Any]) -> Description:
     """The function's schemas and the first line of its docstring."""
-    try:
-        hints = typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):  # an annotation that cannot be evaluated says nothing
-        hints = {}
+    hints = hints_of(function)
     doc = inspect.getdoc(function) or ""
     parameters = parameters_schema(inspect.signature(function), hints)
     return Description(doc.partition("\n")[0], parameters, schema_of(hints.get("return", Any)))
@@ -65,46 +64,57 @@ def parameters_schema(signature: inspect.Signature, hints: dict[str, Any]) -> Sc
 
 def schema_of(hint: Any) -> Schema:
     """The JSON schema of an annotation; ``{}`` when it says nothing that JSON schema can say."""
-    if hint in _SIMPLE:
-        return dict(_SIMPLE[hint])
+    return _schema(hint, ())
+
+
+def _schema(hint: Any, around: tuple[type, ...]) -> Schema:
+    """``around`` are the dataclasses it stands in: one that holds itself ends there."""
+    hint = meaning(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return schema_of(args[0])
     if origin in (typing.Union, types.UnionType):
-        return {"anyOf": [schema_of(arg) for arg in args]}
+        return {"anyOf": [_schema(arg, around) for arg in args]}
     if origin is typing.Literal:
         return {"enum": list(args)}
-    if origin is not None:
-        return _generic(origin, args)
-    return _class(hint) if isinstance(hint, type) else {}
+    if isinstance(origin, type) and args:
+        return _generic(origin, args, around)
+    kind = type(None) if hint is None else origin or hint
+    if not isinstance(kind, type):
+        return {}
+    return dict(_SIMPLE[kind]) if kind in _SIMPLE else _class(kind, around)
 
 
-def _generic(origin: Any, args: tuple[Any, ...]) -> Schema:
-    if origin is dict:
-        return {"type": "object", "additionalProperties": schema_of(args[1])}
+def _generic(origin: type, args: tuple[Any, ...], around: tuple[type, ...]) -> Schema:
+    if issubclass(origin, Mapping):
+        return {"type": "object", "additionalProperties": _schema(args[1] if len(args) == 2 else Any, around)}
     if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
-        return {"type": "array", "prefixItems": [schema_of(arg) for arg in args], "items": False}
-    if origin in (list, set, frozenset, tuple):
-        return {"type": "array", "items": schema_of(args[0])}
-    if isinstance(origin, type) and args and hasattr(origin, "__iter__"):
-        return {"type": "array", "items": schema_of(args[0])}  # what a generator function yields
+        return {"type": "array", "prefixItems": [_schema(arg, around) for arg in args], "items": False}
+    if issubclass(origin, Iterable | AsyncIterable):  # also what a generator function yields
+        return {"type": "array", "items": _schema(args[0], around)}
     return {}
 
 
-def _class(hint: type) -> Schema:
+def _class(hint: type, around: tuple[type, ...]) -> Schema:
     if issubclass(hint, enum.Enum):
         return {"enum": [member.value for member in hint]}
     if dataclasses.is_dataclass(hint):
-        return _dataclass(hint)
+        return {"type": "object", "title": hint.__name__} if hint in around else _dataclass(hint, (*around, hint))
     model_schema = getattr(hint, "model_json_schema", None)
     if model_schema is not None:
-        return cast(Schema, model_schema())
+        return _model(model_schema)
     return {}
 
 
-def _dataclass(hint: Any) -> Schema:
-    hints = typing.get_type_hints(hint)
+def _model(model_schema: Callable[[], Schema]) -> Schema:
+    try:
+        return model_schema()
+    except Exception:  # a model may hold what has no schema; it is no reason not to serve the function
+        return {}
+
+
+def _dataclass(hint: Any, around: tuple[type, ...]) -> Schema:
+    hints = hints_of(hint)
+    fields = [f for f in dataclasses.fields(hint) if f.init]
     missing = dataclasses.MISSING
-    required = [f.name for f in dataclasses.fields(hint) if f.default is missing and f.default_factory is missing]
-    properties = {f.name: schema_of(hints.get(f.name, Any)) for f in dataclasses.fields(hint)}
+    required = [f.name for f in fields if f.default is missing and f.default_factory is missing]
+    properties = {f.name: _schema(hints.get(f.name, Any), around) for f in fields}
     return {"type": "object", "title": hint.__name__, "properties": properties, "required": required}

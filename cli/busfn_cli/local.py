@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class RunRequest:
     """What stands behind the reference."""
     env: str | None = None
     write_result: Path | None = None
+    host: subprocess.Popen[bytes] | None = None
+    """Started already, to save time."""
 
 
 def run(request: RunRequest, console: Console) -> int:
@@ -56,7 +59,7 @@ def _run(request: RunRequest, console: Console) -> int:
     if request.env is not None:
         os.environ["BUSFN_ENV"] = request.env
     # Started first: server and host get ready while the user's code is imported here.
-    stack = None if "--help" in request.tokens else Stack(load_settings(env=request.env))
+    stack = None if "--help" in request.tokens else Stack(load_settings(env=request.env), request.host)
     try:
         shown, _, object_path = request.ref.partition("::")
         target = choose(vars(load(source)), object_path, f"-m {shown}" if request.is_module else shown)

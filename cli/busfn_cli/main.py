@@ -1,43 +1,23 @@
-"""The `busfn` command."""
+"""Entry point of the console script. Starts what takes longest first, and imports the rest meanwhile."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import subprocess
+import sys
+from collections.abc import Sequence
 
-import typer
-
-from busfn_cli.commands.run import run
-from busfn_cli.commands.worker import worker
-
-FOR_THE_FUNCTION = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
-"""Everything behind the reference belongs to the function that is run."""
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from busfn import __version__
-
-        typer.echo(f"busfn {__version__}")
-        raise typer.Exit
-
-
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Python functions as NATS services."""
-
-
-def build() -> typer.Typer:
-    """The command with its subcommands."""
-    cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    cli.callback()(_root)
-    cli.command(context_settings=FOR_THE_FUNCTION, no_args_is_help=True)(run)
-    cli.command(no_args_is_help=True)(worker)
-    return cli
+from busfn.hostprocess import launch_host
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    build()(prog_name="busfn")
+    """The `busfn` command."""
+    host = _host_for(sys.argv[1:])
+    from busfn_cli.commands.root import build
+
+    build()(prog_name="busfn", obj=host)
+
+
+def _host_for(arguments: Sequence[str]) -> subprocess.Popen[bytes] | None:
+    """A run needs a host process; if it turns out that there is nothing to run, it ends with us."""
+    wanted = arguments[:1] == ["run"] and len(arguments) > 1 and "--help" not in arguments
+    return launch_host() if wanted else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ class Host:
         self._supervisor: Supervisor | None = None
         self._controller: Controller | None = None
         self._specs: Sequence[FunctionSpec] = ()
+        self._shared = True
+        """Others use the bus, too; otherwise it ends with our owner, and what is on it needs no tidying."""
 
     async def run(self, stop: asyncio.Event) -> int:
         """Obey until the owner is gone."""
@@ -70,6 +73,9 @@ class Host:
             if message["op"] == "open":
                 address = BusAddress.from_dict(message["address"])
                 key = bytes.fromhex(message["key"]) or None
+                self._shared = message["shared"]
+                if not self._shared:  # its server ends with our owner, which is nothing to report
+                    logging.getLogger("busfn.bus").disabled = True
                 self._opening = asyncio.create_task(open_context(address, env=message["env"], key=key))
             elif message["op"] == "serve":
                 await self._serve([FunctionSpec.from_dict(data) for data in message["functions"]])
@@ -83,8 +89,9 @@ class Host:
     async def _serve(self, specs: Sequence[FunctionSpec]) -> None:
         assert self._opening is not None
         context = self._context = await self._opening
-        self._stack.push_async_callback(context.bus.close)
-        for app in sorted({spec.app for spec in specs}):
+        if self._shared:
+            self._stack.push_async_callback(context.bus.close)
+        for app in sorted({spec.app for spec in specs} if self._shared else ()):
             await self._stack.enter_async_context(Lease(context.bus.table(context.subjects.table), app))
         self._specs = specs
         self._supervisor = await self._stack.enter_async_context(Supervisor(context, self._forks))
@@ -107,7 +114,10 @@ class Host:
         if self._controller is not None and self._supervisor is not None and self._context is not None:
             await self._controller.close()
             await self._supervisor.stop(grace=GRACE)
-            await self._context.bus.flush()
+            if self._shared:
+                await self._context.bus.flush()
+            else:
+                await self._context.bus.close()
 
     async def _end(self) -> None:
         if self._opening is not None and self._context is None:
@@ -115,7 +125,7 @@ class Host:
             await asyncio.gather(self._opening, return_exceptions=True)
         try:
             async with asyncio.timeout(FAREWELL):
-                if self._context is not None and self._context.bus.connected:
+                if self._context is not None and self._shared and self._context.bus.connected:
                     await _tidy(self._context, self._specs)
         except (Error, TimeoutError):  # the bus went first: what is on it is not ours any more
             pass

@@ -71,7 +71,8 @@ class Codecs:
             return Payload(content_type=MSGPACK, body=msgpack.pack(value))
         except NotPlain as error:
             if accept == MSGPACK:  # asked for by name: by somebody who cannot read our pickles
-                raise SerializationError(f"{what}{error.path} is a {error.type_name}, which is not plain data") from None
+                where = f"{what}{error.path}"
+                raise SerializationError(f"{where} is a {error.type_name}, which is not plain data") from None
             return self._pickled(value, scope, what, error)
 
     def decode(self, payload: Payload, *, scope: str) -> Any:

@@ -31,6 +31,6 @@ def run(
 
     tokens: list[Any] = context.args
     with Console(quiet=quiet) as console:
-        request = RunRequest(ref=ref, is_module=module, tokens=tokens, env=env, write_result=write_result)
+        request = RunRequest(ref=ref, is_module=module, tokens=tokens, env=env, write_result=write_result, host=context.obj)
         code = run_request(request, console)
     raise typer.Exit(code)

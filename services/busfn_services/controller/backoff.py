@@ -21,7 +21,7 @@ class Backoff:
         """A worker failed to start. Several of one attempt count once."""
         self.reason = reason
         if now >= self.until:
-            self.until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.failures)
+            self.until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures, 16))
             self.failures += 1
 
     def succeeded(self) -> None:

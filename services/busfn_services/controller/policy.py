@@ -61,6 +61,7 @@ def decide(sample: Sample, scaling: Scaling, cores: int) -> Decision:
     room = cap - len(sample.workers) if scaling.max_containers is not None else wanted
     if wanted >= len(staying):
         return Decision(start=max(0, min(wanted - len(staying), room)))
-    idle = [worker for worker in staying if worker.phase is Phase.READY and worker.idle_for >= scaling.scaledown_window]
+    ready = [worker for worker in staying if worker.phase is Phase.READY and not worker.busy]
+    idle = [worker for worker in ready if worker.idle_for >= scaling.scaledown_window]
     idle.sort(key=lambda worker: -worker.idle_for)
     return Decision(stop=tuple(worker.name for worker in idle[: len(staying) - wanted]))

@@ -19,6 +19,7 @@ import struct
 import sys
 from typing import Any
 
+import busfn.bus.core  # every worker needs it: imported once, here
 from busfn_services.flight import FlightTable
 from busfn_services.worker.worker import WorkerConfig, run_worker
 

@@ -30,7 +30,7 @@ class Duty(Enum):
 class _Seen:
     accepted: float
     renewed: float
-    beaten: float = 0.0
+    beaten: float = -BEAT_EVERY
     interrupted: float = 0.0
 
 

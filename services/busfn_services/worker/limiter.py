@@ -31,8 +31,8 @@ class Limiter:
         free = self.slots - self.messages
         if self.mean is None or self.mean <= 0:
             return max(0, free)
-        spare = int((MOST_WORK - self.inputs * self.mean) / self.mean)
-        return max(0, free, min(spare, MOST_MESSAGES - self.messages))
+        spare = (MOST_WORK - self.inputs * self.mean) / self.mean
+        return max(0, free, int(min(spare, MOST_MESSAGES - self.messages)))
 
     def take(self, inputs: int) -> None:
         """A message with so many inputs was taken."""
