@@ -26,6 +26,10 @@ LogPrinter = Callable[[str, str], None]
 """Called with a function's name and one line that it printed; from the loop thread."""
 
 
+GRACE = 2.0
+"""Seconds that inputs have which still run when the app's run is over."""
+
+
 class RunningApp:
     """Owner of a running app: enter it with ``with`` or ``async with``, or drive `start` and `stop`."""
 
@@ -53,7 +57,7 @@ class RunningApp:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(grace=0.0 if kind is KeyboardInterrupt else GRACE)
 
     async def __aenter__(self) -> App:
         await asyncio.to_thread(self.start)
@@ -79,14 +83,14 @@ class RunningApp:
             self.stop()
             raise
 
-    def stop(self) -> None:
-        """Drain the workers and end everything that was started."""
+    def stop(self, *, grace: float = GRACE) -> None:
+        """Drain the workers and end everything that was started; inputs that still run have ``grace`` seconds."""
         self._app.binding.client = None
         client, self._client = self._client, None
         stack, self._stack = self._stack, None
         try:
             if stack is not None and client is not None:
-                stack.drain()
+                stack.drain(grace)
         finally:
             if client is not None:
                 client.link.portal.run(client.link.bus.flush())

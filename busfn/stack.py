@@ -59,11 +59,14 @@ class Stack:
         self._tell(op="serve", functions=[spec.to_dict() for spec in specs])
         self._expect("ready")
 
-    def drain(self) -> None:
-        """Stop the workers; on return all they printed was sent. Harmless when the host is gone."""
+    def drain(self, grace: float) -> None:
+        """Stop the workers, running inputs after ``grace`` seconds; on return all they printed was sent.
+
+        Harmless when the host is gone.
+        """
         if self._host.poll() is None:
             try:
-                self._tell(op="stop")
+                self._tell(op="stop", grace=grace)
                 self._expect("drained")
             except errors.Error:  # it died on the way: nothing is left to drain
                 return

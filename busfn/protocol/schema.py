@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 import enum
 import inspect
+import math
 import types
 import typing
 import uuid
@@ -57,9 +58,13 @@ def parameters_schema(signature: inspect.Signature, hints: dict[str, Any]) -> Sc
         properties[name] = schema_of(hints.get(name, Any))
         if parameter.default is inspect.Parameter.empty:
             required.append(name)
-        elif isinstance(parameter.default, int | float | str | bool | None):
+        elif _is_json(parameter.default):
             properties[name] = {**properties[name], "default": parameter.default}
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": extra}
+
+
+def _is_json(default: object) -> bool:
+    return isinstance(default, int | str | None) or (isinstance(default, float) and math.isfinite(default))
 
 
 def schema_of(hint: Any) -> Schema:

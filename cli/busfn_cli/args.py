@@ -95,8 +95,8 @@ def _option(parameter: inspect.Parameter, hint: Any, described: str | None) -> i
     required = parameter.default is inspect.Parameter.empty
     hint = _inferred(parameter.default) if hint is inspect.Parameter.empty else _without_none(hint)
     flag = parameter.name.replace("_", "-")
-    shown = False if required or parameter.default is None else _shown(parameter.default)
-    settings: dict[str, Any] = {"help": described, "show_default": shown}
+    shown = "" if required or parameter.default is None else f"[default: {_shown(parameter.default)}]"
+    settings: dict[str, Any] = {"help": "  ".join(filter(None, (described, shown))) or None, "show_default": False}
     if hint is bool:
         info = typer.Option(... if required else None, f"--{flag}/--no-{flag}", **settings)
         return _keyword(parameter.name, bool | None, info)

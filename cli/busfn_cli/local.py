@@ -71,11 +71,8 @@ def _run(request: RunRequest, console: Console) -> int:
         if stack is not None:
             stack.stop()
         raise
-    try:
-        running.start()
+    with running:
         _call(target, arguments, request, console)
-    finally:
-        running.stop()
     return 0
 
 

@@ -18,6 +18,6 @@ _is_ours = files_of(busfn, busfn_services, busfn_cli, asyncio, typer)
 def describe(error: BaseException) -> str:
     """The error for the terminal."""
     text = user_traceback(error, _is_ours)
-    if text.startswith("Traceback") and "\n  File " in text:
+    if 'File "' in text:
         return text
     return str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"

@@ -28,8 +28,8 @@ from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.supervisor import Supervisor
 from busfn_services.supervisor.worker import State, Worker
 
-GRACE = 2.0
-"""Seconds that running inputs have when the app's run is over."""
+logger = logging.getLogger("busfn.host")
+
 FAREWELL = 3.0
 """Seconds for tidying up the bus when the owner is gone."""
 
@@ -81,7 +81,7 @@ class Host:
                 await self._serve([FunctionSpec.from_dict(data) for data in message["functions"]])
                 _tell(event="ready")
             elif message["op"] == "stop":
-                await self._drain()
+                await self._drain(message["grace"])
                 _tell(event="drained")
         except Error as error:
             _tell(event="error", kind=type(error).__name__, text=str(error))
@@ -110,10 +110,10 @@ class Host:
         else:
             pool.wake()
 
-    async def _drain(self) -> None:
+    async def _drain(self, grace: float) -> None:
         if self._controller is not None and self._supervisor is not None and self._context is not None:
             await self._controller.close()
-            await self._supervisor.stop(grace=GRACE)
+            await self._supervisor.stop(grace=grace)
             if self._shared:
                 await self._context.bus.flush()
             else:
@@ -123,14 +123,15 @@ class Host:
         if self._opening is not None and self._context is None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
+        if self._context is None or not self._shared:
+            return  # our end is enough: the fork server kills what still runs, and the bus ends with our owner
         try:
             async with asyncio.timeout(FAREWELL):
-                if self._context is not None and self._shared and self._context.bus.connected:
+                if self._context.bus.connected:
                     await _tidy(self._context, self._specs)
-        except (Error, TimeoutError):  # the bus went first: what is on it is not ours any more
-            pass
-        finally:
-            await self._stack.aclose()
+                await self._stack.aclose()
+        except (Error, TimeoutError) as error:
+            logger.warning("what this run left on the bus could not be removed: %s", error)
 
 
 async def _tidy(context: HostContext, specs: Sequence[FunctionSpec]) -> None:

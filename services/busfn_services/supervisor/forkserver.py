@@ -81,7 +81,10 @@ class _Server:
                     return code
 
     def _receive(self) -> tuple[dict[str, Any], list[int]] | None:
-        length, fds, _, _ = socket.recv_fds(self._socket, _LENGTH.size, DESCRIPTORS)
+        try:
+            length, fds, _, _ = socket.recv_fds(self._socket, _LENGTH.size, DESCRIPTORS)
+        except ConnectionResetError:  # the supervisor died with something unread
+            return None
         if not length:
             return None
         body = b""

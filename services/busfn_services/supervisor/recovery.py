@@ -30,9 +30,13 @@ def recover(call: Call, entry: Entry, *, hopeless: bool) -> Verdicts:
     upto = max(cursor, min(entry.upto, high))
     end = max(upto, min(entry.end, high))
     crashes = call.crashes + 1
-    suspects, rest = (cursor, upto), (upto, end)
+    # After a crash inputs are started one by one: only the last ran, the ones before just had not sent their answers.
+    running = max(cursor, upto - 1) if call.crashes else cursor
+    finished, suspects, rest = (cursor, running), (running, upto), (upto, end)
     again: list[Call] = []
     failed: Call | None = None
+    if finished[0] < finished[1]:
+        again.append(_part(call, finished))
     if suspects[0] < suspects[1]:
         suspect = _part(call, suspects).copy(crashes=crashes)
         alone = suspects[1] - suspects[0] == 1

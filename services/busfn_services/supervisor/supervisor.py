@@ -26,6 +26,8 @@ from busfn_services.supervisor.worker import State, Worker
 
 SCAN_EVERY = 0.1
 """Seconds between looks at the in-flight tables."""
+LAST_WORDS = 0.5
+"""Seconds to read what a dead worker has printed."""
 TIMEOUT_SIGNAL = signal.SIGUSR2
 
 
@@ -87,6 +89,7 @@ class Supervisor:
         if waits:
             await asyncio.wait(waits, timeout=grace)
         for worker in workers:
+            worker.dismissed = True
             worker.signal(signal.SIGKILL)
         await asyncio.gather(*waits)
 
@@ -129,9 +132,9 @@ class Supervisor:
     async def _exited(self, worker: Worker, code: int) -> None:
         was = worker.state
         worker.state = State.GONE
-        await asyncio.gather(*self._pumps.pop(worker), return_exceptions=True)
+        await self._last_words(worker)
         del self.workers[worker.name]
-        if code and not worker.failure:
+        if code and not worker.failure and not worker.dismissed:
             self._report(worker, code)
             if was is State.STARTING:
                 worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
@@ -140,6 +143,13 @@ class Supervisor:
         await self._rescue.all(worker, entries)
         worker.gone.set()
         self.on_change(worker)
+
+    async def _last_words(self, worker: Worker) -> None:
+        """What it printed; a child of it that lives on, or a bus that is away, must not hold us up."""
+        pumps = self._pumps.pop(worker)
+        _, late = await asyncio.wait(pumps, timeout=LAST_WORDS)
+        for pump_ in late:
+            pump_.cancel()
 
     def _report(self, worker: Worker, code: int) -> None:
         why = "was over its timeout and killed" if worker.killed_for else describe_exit(code)

@@ -39,6 +39,8 @@ class Worker:
     """Why it could not start."""
     killed_for: Entry | None = None
     """The input for whose sake it was killed, when it was over its time."""
+    dismissed: bool = False
+    """Its end is wanted, however it comes."""
     idle_since: float = 0.0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     watch: Watch = field(init=False)

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busfn.spec import Scaling
+from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide
+
+CORES = 4
+LONG = 1e6
+NOTHING = Decision()
+
+
+def ready(name: str = "w", *, idle_for: float = 0.0) -> WorkerView:
+    return WorkerView(name, Phase.READY, idle_for=idle_for)
+
+
+def busy(name: str = "w", *, waiting: bool = False) -> WorkerView:
+    return WorkerView(name, Phase.READY, busy=True, waiting=waiting)
+
+
+def starting(name: str = "w") -> WorkerView:
+    return WorkerView(name, Phase.STARTING)
+
+
+def leaving(name: str = "w") -> WorkerView:
+    return WorkerView(name, Phase.LEAVING)
+
+
+def many(make, count: int, prefix: str = "w") -> tuple[WorkerView, ...]:
+    return tuple(make(f"{prefix}{number}") for number in range(count))
+
+
+def decided(backlog: int, *workers: WorkerView, cores: int = CORES, **scaling: object) -> Decision:
+    return decide(Sample(backlog, workers), Scaling(**scaling), cores)
+
+
+# Examples: up
+
+
+def test_a_function_nobody_calls_has_no_worker():
+    assert decided(0) == NOTHING
+
+
+def test_a_waiting_call_starts_a_worker():
+    assert decided(1) == Decision(start=1)
+
+
+def test_workers_that_are_starting_are_not_started_again():
+    assert decided(2, starting()) == Decision(start=1)
+    assert decided(1, starting()) == NOTHING
+
+
+def test_what_waits_and_what_runs_needs_a_worker_each():
+    assert decided(2, busy()) == Decision(start=2)
+
+
+def test_an_idle_worker_takes_what_waits():
+    assert decided(1, ready()) == NOTHING
+    assert decided(2, ready()) == Decision(start=1)
+
+
+def test_without_a_cap_there_are_as_many_workers_as_cores():
+    assert decided(1000) == Decision(start=CORES)
+    assert decided(1000, *many(busy, CORES)) == NOTHING
+
+
+def test_workers_that_wait_for_nested_calls_do_not_count_against_the_cores():
+    waiting = tuple(busy(f"w{n}", waiting=True) for n in range(CORES))
+    assert decided(1, *waiting) == Decision(start=1)
+    assert decided(1000, *waiting) == Decision(start=CORES)
+
+
+def test_workers_that_wait_for_nested_calls_count_against_a_cap():
+    assert decided(5, busy("a", waiting=True), busy("b"), max_containers=2) == NOTHING
+
+
+def test_a_cap_may_exceed_the_cores():
+    assert decided(1000, max_containers=50) == Decision(start=50)
+
+
+def test_workers_on_their_way_out_count_against_a_cap_but_not_against_the_cores():
+    assert decided(10, *many(leaving, 2), max_containers=3) == Decision(start=1)
+    assert decided(10, *many(leaving, 3), max_containers=3) == NOTHING
+    assert decided(10, *many(leaving, 9), max_containers=3) == NOTHING
+    assert decided(10, *many(leaving, CORES)) == Decision(start=CORES)
+
+
+def test_the_least_number_is_kept_without_any_call():
+    assert decided(0, min_containers=2) == Decision(start=2)
+    assert decided(0, min_containers=CORES + 3) == Decision(start=CORES + 3)
+    assert decided(0, leaving("a"), ready("b"), min_containers=2) == Decision(start=1)
+
+
+def test_a_buffer_is_kept_while_a_function_is_active_and_only_then():
+    assert decided(1, buffer_containers=2) == Decision(start=3)
+    assert decided(0, busy(), buffer_containers=2) == Decision(start=2)
+    assert decided(0, buffer_containers=2) == NOTHING
+    assert decided(1, buffer_containers=20, max_containers=5) == Decision(start=5)
+
+
+# Examples: down
+
+
+@pytest.mark.parametrize(("idle_for", "stop"), [(59.9, ()), (60.0, ("w",)), (LONG, ("w",))])
+def test_a_worker_is_stopped_when_it_was_idle_for_the_whole_window(idle_for, stop):
+    assert decided(0, ready(idle_for=idle_for)) == Decision(stop=stop)
+
+
+def test_the_window_is_the_function_s_own():
+    assert decided(0, ready(idle_for=2), scaledown_window=2) == Decision(stop=("w",))
+    assert decided(0, ready(idle_for=100), scaledown_window=200) == NOTHING
+
+
+def test_those_idle_for_longest_are_stopped_first():
+    workers = [ready("a", idle_for=70), ready("b", idle_for=90), ready("c", idle_for=80)]
+    assert decided(0, *workers, min_containers=1) == Decision(stop=("b", "c"))
+    assert decided(0, *workers, min_containers=2) == Decision(stop=("b",))
+    assert decided(0, *workers, min_containers=3) == NOTHING
+
+
+def test_idle_workers_that_are_needed_stay():
+    assert decided(2, ready("a", idle_for=LONG), ready("b", idle_for=LONG)) == NOTHING
+    assert decided(1, ready("a", idle_for=70), ready("b", idle_for=80)) == Decision(stop=("b",))
+
+
+def test_idle_workers_of_the_buffer_stay_while_another_is_busy():
+    idle = (ready("a", idle_for=LONG), ready("b", idle_for=LONG))
+    assert decided(0, busy(), *idle, buffer_containers=2) == NOTHING
+    assert decided(0, busy(), *idle, buffer_containers=1) == Decision(stop=("a",))
+    assert decided(0, *idle, buffer_containers=2) == Decision(stop=("a", "b"))
+
+
+def test_a_worker_that_has_just_taken_a_call_is_not_stopped_for_having_been_idle():
+    late = WorkerView("late", Phase.READY, busy=True, idle_for=LONG)
+    assert decided(0, late, ready("idle", idle_for=70)) == Decision(stop=("idle",))
+    assert decided(0, *many(busy, CORES), late) == NOTHING
+
+
+def test_workers_that_start_or_leave_are_not_stopped():
+    assert decided(0, starting("a"), leaving("b")) == NOTHING
+
+
+# Properties
+
+
+@st.composite
+def views(draw, name: str) -> WorkerView:
+    phase = draw(st.sampled_from(Phase))
+    working = phase is not Phase.STARTING and draw(st.booleans())
+    idle_for = draw(st.sampled_from([0.0, 1.0, 59.0, 60.0, 61.0, LONG]))
+    return WorkerView(name, phase, working, working and draw(st.booleans()), idle_for)
+
+
+@st.composite
+def samples(draw) -> Sample:
+    workers = tuple(draw(views(f"w{number}")) for number in range(draw(st.integers(0, 12))))
+    return Sample(draw(st.integers(0, 20)), workers)
+
+
+@st.composite
+def scalings(draw) -> Scaling:
+    least = draw(st.integers(0, 6))
+    return Scaling(
+        min_containers=least,
+        max_containers=draw(st.none() | st.integers(max(least, 1), 12)),
+        buffer_containers=draw(st.integers(0, 5)),
+    )
+
+
+cores = st.integers(1, 8)
+
+
+def staying(sample: Sample) -> list[WorkerView]:
+    return [worker for worker in sample.workers if worker.phase is not Phase.LEAVING]
+
+
+def cap_of(sample: Sample, scaling: Scaling, cores: int) -> int:
+    if scaling.max_containers is not None:
+        return scaling.max_containers
+    return max(scaling.min_containers, cores + sum(worker.waiting for worker in staying(sample)))
+
+
+@given(samples(), scalings(), cores)
+def test_never_more_than_the_cap_are_started(sample, scaling, cores):
+    decision = decide(sample, scaling, cores)
+    assert decision.start >= 0
+    if decision.start:
+        counted = staying(sample) if scaling.max_containers is None else sample.workers
+        assert len(counted) + decision.start <= cap_of(sample, scaling, cores)
+
+
+@given(samples(), scalings(), cores)
+def test_only_workers_that_are_ready_and_idle_for_the_window_are_stopped(sample, scaling, cores):
+    by_name = {worker.name: worker for worker in sample.workers}
+    stopped = [by_name[name] for name in decide(sample, scaling, cores).stop]
+    assert len({worker.name for worker in stopped}) == len(stopped)
+    for worker in stopped:
+        assert (worker.phase, worker.busy) == (Phase.READY, False)
+        assert worker.idle_for >= scaling.scaledown_window
+
+
+@given(samples(), scalings(), cores)
+def test_never_fewer_than_the_least_or_the_needed_are_left(sample, scaling, cores):
+    decision = decide(sample, scaling, cores)
+    before = staying(sample)
+    left = len(before) - len(decision.stop)
+    need = sample.backlog + sum(worker.busy for worker in before)
+    enough = min(max(scaling.min_containers, need), cap_of(sample, scaling, cores))
+    assert left >= min(len(before), enough)
+    if scaling.max_containers is None or len(sample.workers) == len(before):
+        assert left + decision.start >= enough
+
+
+@given(samples(), scalings(), cores)
+def test_workers_are_either_started_or_stopped(sample, scaling, cores):
+    decision = decide(sample, scaling, cores)
+    assert not (decision.start and decision.stop)
+
+
+@given(samples(), scalings(), cores)
+def test_once_a_decision_was_carried_out_there_is_nothing_left_to_decide(sample, scaling, cores):
+    decision = decide(sample, scaling, cores)
+    stopped = {worker.name for worker in sample.workers if worker.name in decision.stop}
+    after = tuple(worker for worker in sample.workers if worker.name not in stopped)
+    after += tuple(leaving(name) for name in stopped) + many(starting, decision.start, "new")
+    assert decide(Sample(sample.backlog, after), scaling, cores) == NOTHING
+
+
+@given(samples(), scalings(), cores, st.integers(1, 20))
+def test_more_to_do_never_means_fewer_workers(sample, scaling, cores, more):
+    less, busier = decide(sample, scaling, cores), decide(Sample(sample.backlog + more, sample.workers), scaling, cores)
+    assert busier.start - len(busier.stop) >= less.start - len(less.stop)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busfn.bus.patterns import matches, overlap
+from busfn.protocol.subjects import Subjects
+from busfn.streams import OVERFLOW_BYTES, consumers, streams
+
+names = st.text("abzAZ09_-", min_size=1, max_size=6)
+functions = st.lists(names, min_size=1, max_size=2).map(".".join)
+environments = names.map(Subjects)
+MAIN = Subjects("main")
+
+
+def by_name(subjects: Subjects):
+    return {spec.name: spec for spec in streams(subjects)}
+
+
+def test_an_environment_has_these_streams():
+    specs = by_name(MAIN)
+    assert {name: spec.subjects for name, spec in specs.items()} == {
+        "BUSFN_main_JOBS": ("busfn.main.job.>",),
+        "BUSFN_main_OVF": ("busfn.main.ovf.>",),
+        "BUSFN_main_BLOB": ("busfn.main.blob.>",),
+    }
+
+
+def test_what_waits_is_kept_until_it_is_acked_and_refused_when_full():
+    specs = by_name(MAIN)
+    for name in ("BUSFN_main_JOBS", "BUSFN_main_OVF"):
+        assert (specs[name].kind, specs[name].discard_new) == ("work", True)
+
+
+def test_queued_inputs_are_in_files_and_interactive_calls_in_bounded_memory():
+    specs = by_name(MAIN)
+    assert not specs["BUSFN_main_JOBS"].memory
+    assert specs["BUSFN_main_OVF"].memory
+    assert specs["BUSFN_main_OVF"].max_bytes == OVERFLOW_BYTES
+    assert specs["BUSFN_main_OVF"].allow_ttl
+
+
+def test_large_payloads_are_read_directly_and_expire():
+    spec = by_name(MAIN)["BUSFN_main_BLOB"]
+    assert (spec.kind, spec.memory, spec.allow_direct, spec.allow_ttl) == ("log", False, True, True)
+
+
+@given(environments, names, functions)
+def test_no_stream_captures_an_interactive_call(subjects, app, function):
+    for spec in streams(subjects):
+        for captured in spec.subjects:
+            assert not matches(captured, subjects.function(app, function))
+            assert not overlap(captured, subjects.all_of("fn"))
+
+
+@pytest.mark.parametrize("kind", ["fn", "hb", "wake", "ctl", "live"])
+def test_what_is_kept_by_nobody_is_captured_by_no_stream(kind):
+    for spec in streams(MAIN):
+        assert not any(overlap(captured, MAIN.all_of(kind)) for captured in spec.subjects)
+
+
+@given(environments, names, functions, names)
+def test_what_waits_is_captured_by_its_stream_and_told_to_the_controllers_of_its_app(subjects, app, function, call):
+    specs = by_name(subjects)
+    for kind, subject in (("JOBS", subjects.job(app, function, call)), ("OVF", subjects.overflow(app, function))):
+        spec = specs[subjects.stream(kind)]
+        assert [name for name, one in specs.items() if matches(one.subjects[0], subject)] == [spec.name]
+        source, destination, headers_only = spec.republish
+        assert (source, headers_only) == (spec.subjects[0], True)
+        told = destination.removesuffix(">") + subject.removeprefix(source.removesuffix(">"))
+        assert matches(subjects.wakes(app), told)
+        assert not matches(subjects.wakes(f"{app}x"), told)
+
+
+@given(environments)
+def test_what_is_republished_is_not_stored_again(subjects):
+    for spec in streams(subjects):
+        if spec.republish is not None:
+            destination = spec.republish[1]
+            assert not any(overlap(captured, destination) for one in streams(subjects) for captured in one.subjects)
+
+
+def test_large_payloads_are_told_to_nobody():
+    assert by_name(MAIN)["BUSFN_main_BLOB"].republish is None
+
+
+@given(environments, environments)
+def test_environments_share_nothing(one, other):
+    if one == other:
+        return
+    assert not set(by_name(one)) & set(by_name(other))
+    for spec in streams(one):
+        for foreign in streams(other):
+            assert not any(overlap(a, b) for a in spec.subjects for b in foreign.subjects)
+
+
+@given(environments, names, functions)
+def test_a_function_pulls_handed_on_calls_first_and_then_queued_inputs(subjects, app, function):
+    overflow, jobs = consumers(subjects, app, function)
+    assert (overflow.stream, jobs.stream) == (subjects.stream("OVF"), subjects.stream("JOBS"))
+    assert matches(overflow.subject, subjects.overflow(app, function))
+    assert matches(jobs.subject, subjects.job(app, function, "c1"))
+    specs = by_name(subjects)
+    for consumer in (overflow, jobs):
+        assert not {".", "*", ">", " "} & set(consumer.name)
+        assert overlap(consumer.subject, specs[consumer.stream].subjects[0])
+
+
+@given(environments, st.tuples(names, functions), st.tuples(names, functions))
+def test_consumers_of_two_functions_differ_and_share_no_message(subjects, one, other):
+    if one == other:
+        return
+    for mine, theirs in zip(consumers(subjects, *one), consumers(subjects, *other), strict=True):
+        assert mine.name != theirs.name
+        assert not overlap(mine.subject, theirs.subject)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busfn_services.worker.limiter import MOST_MESSAGES, MOST_WORK, Limiter
+
+means = st.floats(1e-7, 10)
+
+
+def busy(limiter: Limiter, inputs: int = 1) -> int:
+    """Take messages while there is room; how many there are then."""
+    while limiter.room() > 0:
+        limiter.take(inputs)
+    return limiter.messages
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_before_the_first_measurement_only_the_slots_are_filled(slots):
+    limiter = Limiter(slots=slots)
+    assert limiter.room() == slots
+    assert busy(limiter) == slots
+
+
+@given(st.floats(MOST_WORK, 1e3), st.integers(1, 4))
+def test_long_inputs_only_fill_the_slots(mean, slots):
+    limiter = Limiter(slots=slots)
+    limiter.observe(mean)
+    assert busy(limiter) == slots
+
+
+@given(means, st.integers(1, 4))
+def test_short_inputs_are_held_up_to_the_most_work_and_messages(mean, slots):
+    limiter = Limiter(slots=slots)
+    limiter.observe(mean)
+    held = busy(limiter)
+    assert held >= slots
+    assert held == slots or (held * mean <= MOST_WORK * 1.000001 and held <= MOST_MESSAGES)
+    assert held >= MOST_MESSAGES or (held + 1.001) * mean > MOST_WORK
+
+
+def test_half_a_millisecond_a_message_gives_room_for_four():
+    limiter = Limiter()
+    limiter.observe(0.0005)
+    rooms = []
+    for _ in range(5):
+        rooms.append(limiter.room())
+        limiter.take(1)
+    assert rooms == [4, 3, 2, 1, 0]
+
+
+def test_a_chunk_counts_with_all_its_inputs():
+    limiter = Limiter()
+    limiter.observe(0.0001)
+    limiter.take(20)
+    assert limiter.room() == 0
+    limiter.shed(15)
+    assert limiter.room() == 15
+    limiter.release(5)
+    assert (limiter.messages, limiter.inputs) == (0, 0)
+    assert limiter.room() == 20
+
+
+def test_a_free_slot_is_room_whatever_a_chunk_holds():
+    limiter = Limiter(slots=2)
+    limiter.observe(1.0)
+    limiter.take(1000)
+    assert limiter.room() == 1
+
+
+def test_a_worker_for_one_message_takes_one_in_all():
+    limiter = Limiter(once=True)
+    assert limiter.room() == 1
+    limiter.take(5)
+    limiter.observe(1e-9)
+    assert limiter.room() == 0
+    limiter.release(5)
+    assert limiter.room() == 0
+
+
+def test_the_mean_follows_new_measurements_slowly():
+    limiter = Limiter()
+    limiter.observe(1.0)
+    assert limiter.mean == 1.0
+    limiter.observe(2.0)
+    assert limiter.mean == pytest.approx(1.2)
+    for _ in range(100):
+        limiter.observe(2.0)
+    assert limiter.mean == pytest.approx(2.0)
+
+
+def test_work_that_turns_long_leaves_no_room_beyond_the_slots():
+    limiter = Limiter()
+    limiter.observe(1e-6)
+    assert limiter.room() == MOST_MESSAGES
+    limiter.take(1)
+    limiter.observe(1.0)
+    assert limiter.room() == 0
+
+
+def test_a_clock_too_coarse_to_measure_gives_no_room_beyond_the_slots():
+    limiter = Limiter()
+    limiter.observe(0.0)
+    assert limiter.room() == 1
+    limiter.take(1)
+    assert limiter.room() == 0
+
+
+def test_a_mean_that_fades_to_nothing_keeps_the_bounds():
+    limiter = Limiter()
+    limiter.observe(1.0)
+    limiter.take(1)
+    for _ in range(3340):
+        limiter.observe(0.0)
+        assert 0 <= limiter.room() < MOST_MESSAGES
+    assert limiter.room() in (0, MOST_MESSAGES - 1)
+
+
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("take"), st.integers(1, 100)),
+        st.tuples(st.just("finish"), st.integers(0, 100)),
+        st.tuples(st.just("shed"), st.integers(0, 100)),
+        st.tuples(st.just("observe"), st.floats(0, 10)),
+    ),
+    max_size=100,
+)
+
+
+@given(actions, st.integers(1, 4), st.booleans())
+def test_a_worker_never_hoards(history, slots, once):
+    limiter = Limiter(slots=slots, once=once)
+    held: list[int] = []
+    accepted = 0
+    for action, number in history:
+        if action == "take" and limiter.room() > 0:
+            limiter.take(number)
+            held.append(number)
+            accepted += 1
+            work = (limiter.mean or 10) * (sum(held) - number + 1)
+            assert len(held) <= slots or (work <= MOST_WORK * 1.000001 and len(held) <= MOST_MESSAGES)
+        elif action == "finish" and held:
+            limiter.release(held.pop(number % len(held)))
+        elif action == "shed" and held and held[-1] > 1:
+            given_away = min(number, held[-1] - 1)
+            limiter.shed(given_away)
+            held[-1] -= given_away
+        elif action == "observe":
+            limiter.observe(number)
+        assert (limiter.messages, limiter.inputs) == (len(held), sum(held))
+        assert limiter.room() >= 0
+    assert not once or accepted <= 1
