@@ -75,7 +75,7 @@ class Function(Generic[P, R, L]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._binding.client is None:
             raise InvalidError(f"{self!r} cannot be sent: it hasn't been hydrated (its app is not running)")
-        return Function.from_name, (self._target.app, self._target.function)
+        return look_up, (self._target.app, self._target.function)
 
     @property
     def name(self) -> str:
@@ -217,6 +217,11 @@ class Function(Generic[P, R, L]):
             )
         if len(path) >= DEEPEST:
             raise ExecutionError(f"{self.name}: {len(path)} calls wait for one another, this looks endless")
+
+
+def look_up(app_name: str, name: str) -> Function[..., Any, Any]:
+    """`Function.from_name` for pickles: a plain function travels by reference, a class method as a copy of its code."""
+    return Function.from_name(app_name, name)
 
 
 class StreamDual(Generic[P, R]):

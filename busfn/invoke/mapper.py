@@ -99,19 +99,30 @@ class Mapping:
             self._end()
 
     async def _feed(self, rows: AsyncIterator[Row], room: asyncio.Event) -> None:
+        """Send rows as they come; a message that does not fill up leaves after `PULL_TIME`."""
+        loop = asyncio.get_running_loop()
+        batch: list[Row] = []
+
+        def flush() -> None:
+            try:
+                if batch:
+                    self._ship(batch)
+                batch.clear()
+            except Exception as error:  # encoding a user's value runs its own code
+                self._mailbox.put(error)
+
         try:
-            while True:
-                size = self._window.size()
-                if not size:
+            async for row in rows:
+                batch.append(row)
+                if len(batch) >= self._window.size():
+                    flush()
+                elif len(batch) == 1:
+                    loop.call_later(PULL_TIME, flush)
+                while not self._window.size():
                     room.clear()
                     await room.wait()
-                    continue
-                pulled = await apull(rows, size)
-                if pulled:
-                    self._ship(pulled)
-                if pulled.ended:
-                    self._mailbox.put(Exhausted())
-                    return
+            flush()
+            self._mailbox.put(Exhausted())
         except Exception as error:
             self._mailbox.put(error)
 
@@ -120,10 +131,10 @@ class Mapping:
             self._ship(pulled)
         self._exhausted = pulled.ended
 
-    def _ship(self, pulled: Pulled) -> None:
-        out = self._window.send(len(pulled))
+    def _ship(self, rows: list[Row]) -> None:
+        out = self._window.send(len(rows))
         call = replace(self._call, index=out.first, count=out.count)
-        payload = self._encode(call, pulled)
+        payload = self._encode(call, rows)
         self._window.weigh(out.count, len(payload.body))
         self._link.portal.call(self._carrier.send, replace(call, payload=payload))
 
@@ -202,18 +213,6 @@ def pull(rows: Iterator[Row], size: int) -> Pulled:
     pulled = Pulled()
     until = time.monotonic() + PULL_TIME
     for row in rows:
-        pulled.append(row)
-        if len(pulled) >= size or time.monotonic() > until:
-            return pulled
-    pulled.ended = True
-    return pulled
-
-
-async def apull(rows: AsyncIterator[Row], size: int) -> Pulled:
-    """`pull` for an async iterator."""
-    pulled = Pulled()
-    until = time.monotonic() + PULL_TIME
-    async for row in rows:
         pulled.append(row)
         if len(pulled) >= size or time.monotonic() > until:
             return pulled

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from busfn.errors import ProtocolError
+from busfn.protocol.shapes import is_dict, is_list, is_named
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -19,20 +20,16 @@ def pack_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> object:
 def unpack_arguments(value: object) -> Arguments:
     """A list is positional arguments; ``{"args": [...], "kwargs": {...}}`` is both; another object is keyword
     arguments; anything else is the single argument."""
-    if isinstance(value, list):
-        return tuple(cast("list[Any]", value)), {}
-    if not isinstance(value, dict):
+    if is_list(value):
+        return tuple(value), {}
+    if not is_named(value):
         return (value,), {}
-    mapping = cast("dict[Any, Any]", value)
-    if not all(isinstance(key, str) for key in mapping):
-        return (mapping,), {}
-    args, kwargs = mapping.get("args"), mapping.get("kwargs", {})
-    if mapping.keys() <= {"args", "kwargs"} and isinstance(args, list) and isinstance(kwargs, dict):
-        named = cast("dict[Any, Any]", kwargs)
-        if not all(isinstance(key, str) for key in named):
+    args, kwargs = value.get("args"), value.get("kwargs", {})
+    if value.keys() <= {"args", "kwargs"} and is_list(args) and is_dict(kwargs):
+        if not is_named(kwargs):
             raise ProtocolError("names of keyword arguments must be text")
-        return tuple(cast("list[Any]", args)), named
-    return (), mapping
+        return tuple(args), kwargs
+    return (), value
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +59,23 @@ class Inputs:
     @classmethod
     def unpack(cls, value: object) -> Inputs:
         """Reads `pack`'s value; raises `ProtocolError`."""
-        if not isinstance(value, dict):
+        if not is_dict(value):
             raise ProtocolError("a chunk must be an object with `columns` or `rows`")
-        data = cast("dict[Any, Any]", value)
-        kwargs = data.get("kwargs", {})
-        if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in cast("dict[Any, Any]", kwargs)):
+        kwargs = value.get("kwargs", {})
+        if not is_named(kwargs):
             raise ProtocolError("a chunk's `kwargs` must be an object")
-        columns, rows = data.get("columns"), data.get("rows")
+        columns, rows = value.get("columns"), value.get("rows")
         if (columns is None) == (rows is None):
             raise ProtocolError("a chunk must have either `columns` or `rows`")
-        return cls(_columns(columns), _lists(rows, "rows"), cast("dict[str, Any]", kwargs))
+        return cls(_columns(columns), _lists(rows, "rows"), kwargs)
 
 
 def _lists(value: object, name: str) -> list[list[Any]] | None:
     if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(one, list) for one in cast("list[Any]", value)):
+    if not is_list(value) or not all(is_list(one) for one in value):
         raise ProtocolError(f"a chunk's `{name}` must be a list of lists")
-    return cast("list[list[Any]]", value)
+    return value
 
 
 def _columns(value: object) -> list[list[Any]] | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from busfn.errors import InvalidError
+from busfn.protocol.shapes import is_dict
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -128,11 +129,10 @@ def _tuple(value: Any, args: Sequence[Any], path: str) -> Any:
 
 
 def _dict(value: Any, args: Sequence[Any], path: str) -> Any:
-    if not isinstance(value, dict):
+    if not is_dict(value):
         return _refuse(value, "an object", path)
     key_hint, value_hint = args if len(args) == 2 else (Any, Any)
-    items = cast("dict[Any, Any]", value).items()
-    return {_key(k, key_hint, f"{path} key"): convert(v, value_hint, f"{path}[{_shown(k)}]") for k, v in items}
+    return {_key(k, key_hint, f"{path} key"): convert(v, value_hint, f"{path}[{_shown(k)}]") for k, v in value.items()}
 
 
 def _key(key: Any, hint: Any, path: str) -> Any:

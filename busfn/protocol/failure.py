@@ -13,6 +13,7 @@ from busfn.protocol.codecs import Codecs, Payload
 from busfn.protocol.convert import BadCall
 from busfn.protocol.frames import MOST_FRAMES
 from busfn.protocol.rebuild import MEMBERS, c_base, rebuild
+from busfn.protocol.shapes import is_dict, is_list
 
 MOST_MESSAGE = 64 * 1024
 MOST_TEXT = 256 * 1024
@@ -54,18 +55,18 @@ class Failure:
             linked: Failure | None = value[name]
             value[name] = linked.to_value() if linked else None
         value["group"] = [member.to_value() for member in self.group]
-        return {name: item for name, item in value.items() if item not in (None, "", [], {})}
+        return {name: item for name, item in value.items() if name in _NEEDED or item not in (None, "", [], {})}
 
     @classmethod
     def from_value(cls, value: object, depth: int = 0) -> Failure:
         """Reads `to_value`'s value; raises `ProtocolError`."""
-        if not isinstance(value, dict) or depth > 2 * MOST_LINKED:
+        if not is_dict(value) or depth > 2 * MOST_LINKED:
             raise errors.ProtocolError("a failure must be an object")
-        data = cast("dict[Any, Any]", value)
+        data = value
         for name, kind in _TYPES.items():
             if name in data and not isinstance(data[name], kind):
                 raise errors.ProtocolError(f"a failure's `{name}` must be of type {kind.__name__}")
-        if not all(isinstance(data.get(name), str) for name in ("type", "message", "text")):
+        if not all(isinstance(data.get(name), str) for name in _NEEDED):
             raise errors.ProtocolError("a failure must have `type`, `message` and `text`")
         known: dict[str, Any] = {name: data[name] for name in _TYPES if name in data}
         for name in ("cause", "context"):
@@ -74,6 +75,7 @@ class Failure:
         return cls(**known)
 
 
+_NEEDED = ("type", "message", "text")
 _TYPES: Mapping[str, type] = {
     "type": str, "message": str, "text": str, "args": list, "state": dict, "notes": list, "frames": list,
     "suppress_context": bool, "group": list, "worker": str, "whole": bool,
@@ -167,8 +169,8 @@ def _is_group(error: BaseException) -> bool:
 
 
 def _notes(error: BaseException) -> list[str]:
-    notes: Any = getattr(error, "__notes__", ())
-    return [_trim(_shown(str, note), MOST_MESSAGE) for note in notes] if isinstance(notes, list | tuple) else []
+    notes = getattr(error, "__notes__", None)
+    return [_trim(_shown(str, note), MOST_MESSAGE) for note in notes] if is_list(notes) else []
 
 
 def _parts(error: BaseException) -> tuple[list[Any], dict[str, Any]]:
@@ -189,7 +191,16 @@ def _user_frames(trace: TracebackType | None, skip: Skip) -> traceback.StackSumm
 
 def _text(error: BaseException, frames: traceback.StackSummary) -> str:
     lines = ["Traceback (most recent call last):\n", *frames.format()] if frames else []
-    return "".join([*lines, *traceback.format_exception_only(error)]).rstrip("\n")
+    return "".join([*lines, *_last_lines(error)]).rstrip("\n")
+
+
+def _last_lines(error: BaseException) -> list[str]:
+    if not _is_group(error):
+        return traceback.format_exception_only(error)
+    # `traceback` would walk through all members of all members, each time.
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return [f"{name}: {_message(error)}\n", *(f"{note}\n" for note in _notes(error))]
 
 
 def _message(error: BaseException) -> str:

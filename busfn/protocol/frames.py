@@ -27,7 +27,7 @@ def make_traceback(frames: list[Any]) -> TracebackType | None:
         match frame:
             case [str(file), int(line), str(name), str(source)] if 0 < line <= MOST_LINE:
                 file = _safe(file)
-                _remember_source(file, line, source)
+                _remember_source(file, line, _printable(source))
                 inner = _run(_code(file, line, _printable(name)))
                 trace = TracebackType(trace, inner.tb_frame, inner.tb_lasti, line)
             case _:

@@ -31,7 +31,22 @@ def test_other_statuses_are_no_cancel():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "1,2,3", "a,b", "-1,2", "1,-2", "+1,2", "1_0,2", " 1,2", "1, 2", "1.0,2", "١,٢", "9" * 5000 + ",1", "1,2\n"],
+    [
+        "",
+        "1",
+        "1,2,3",
+        "a,b",
+        "-1,2",
+        "1,-2",
+        "+1,2",
+        "1_0,2",
+        " 1,2",
+        "1, 2",
+        "1.0,2",
+        "\u0661,\u0662",
+        "9" * 5000 + ",1",
+        "1,2\n",
+    ],
 )
 def test_bad_credit_is_refused(text):
     with pytest.raises(ProtocolError, match="must be two numbers") as caught:

@@ -317,15 +317,17 @@ def test_annotations_that_cannot_be_evaluated_check_nothing():
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5) | st.dates(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=2) | st.integers() | st.sampled_from(["x", "y", "start", "rest"]), inner)
-    | st.frozensets(st.integers(), max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=2) | st.integers() | st.sampled_from(["x", "y", "start", "rest"]), inner)
+        | st.frozensets(st.integers(), max_size=2)
+    ),
     max_leaves=6,
 )
 HINTS = [
     int, float, str, bool, bytes, None, Color, Level, Fussy, dt.datetime, dt.date, dt.time, uuid.UUID, decimal.Decimal,
-    list[int], set[list[int]], tuple[int, str], tuple[int, ...], dict[int, dt.date], dict[str, Point], Point, Line, Even,
-    Node, int | None, Point | list[Point], Literal["a", 1], Shape, Walks, Any, UserId,
+    list[int], set[list[int]], tuple[int, str], tuple[int, ...], dict[int, dt.date], dict[str, Point], Point, Line,
+    Even, Node, int | None, Point | list[Point], Literal["a", 1], Shape, Walks, Any, UserId,
 ]  # fmt: skip
 
 
@@ -333,8 +335,9 @@ HINTS = [
 def test_any_value_is_converted_or_refused_and_nothing_else(value, hint):
     try:
         converted = convert(value, hint, "p")
-    except BadCall as error:
-        assert "`p" in str(error)
+    except BadCall as refusal:
+        message = str(refusal)
+        assert "`p" in message
         return
     if hint in (int, float, str, bool):
         assert type(converted) is hint

@@ -257,7 +257,22 @@ def test_a_bad_number_in_a_foreign_call_is_refused(name):
 # Refusals
 
 OURS = {"Busfn-Protocol": "1", "Busfn-Call": "c1"}
-BAD_NUMBERS = ["", "-1", "+1", "1.5", "1e3", "0x1", " 1", "1 ", "1_0", "one", "١", "²", str((1 << 62) + 1), "9" * 5000]
+BAD_NUMBERS = [
+    "",
+    "-1",
+    "+1",
+    "1.5",
+    "1e3",
+    "0x1",
+    " 1",
+    "1 ",
+    "1_0",
+    "one",
+    "\u0661",
+    "\u00b2",
+    str((1 << 62) + 1),
+    "9" * 5000,
+]
 
 
 @pytest.mark.parametrize("text", BAD_NUMBERS)
@@ -281,7 +296,9 @@ def test_a_chunk_of_too_many_inputs_is_refused():
         read_call(OURS | {"Busfn-Count": str(MOST_COUNT + 1)}, b"", reply="", call="")
 
 
-@pytest.mark.parametrize("text", ["", ":", "1", "1:", ":1", "1:1", "2:1", "0:5", "4:5", "-1:2", "0:1:2", "a:b", "0:01x"])
+@pytest.mark.parametrize(
+    "text", ["", ":", "1", "1:", ":1", "1:1", "2:1", "0:5", "4:5", "-1:2", "0:1:2", "a:b", "0:01x"]
+)
 def test_a_bad_range_is_refused(text):
     with pytest.raises(ProtocolError, match="Busfn-Select"):
         read_call(OURS | {"Busfn-Count": "4", "Busfn-Select": text}, b"", reply="", call="")

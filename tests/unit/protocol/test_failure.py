@@ -279,7 +279,9 @@ def test_a_frozen_dataclass_gets_cause_and_notes_although_it_refuses_assignment(
 
 
 def test_groups_come_back_with_their_members_and_theirs():
-    error = raised(ExceptionGroup("all", [ValueError(1), ExceptionGroup("some", [raised(KeyError("k")), OSError(2, "x")])]))
+    error = raised(
+        ExceptionGroup("all", [ValueError(1), ExceptionGroup("some", [raised(KeyError("k")), OSError(2, "x")])])
+    )
     error.add_note("n")
     error.detail = 5
     back = travel(error)
@@ -306,9 +308,15 @@ def test_a_group_with_a_member_that_must_not_be_raised_here():
 
 
 arguments = st.lists(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary() | st.tuples(st.dates()),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.tuples(st.dates()),
     max_size=4,
-)  # fmt: skip
+)
 
 
 @given(arguments, st.dictionaries(st.text(max_size=5), st.integers(), max_size=3), st.lists(st.text(), max_size=3))
@@ -414,7 +422,8 @@ def test_a_modules_own_getattr_is_not_asked(monkeypatch):
     "name",
     [
         "", ":", "builtins:", "builtins:int", "builtins:print", "builtins:ValueError.args", "ValueError", "sys:modules",
-        "builtins:BaseException", "os:system", "os:path.join", "tests:no", "busfn.errors:RemoteError.__init__", ":" * 50,
+        "builtins:BaseException", "os:system", "os:path.join", "tests:no", "busfn.errors:RemoteError.__init__",
+        ":" * 50,
         "builtins:ValueError.__class__", "a" * 100_000, "\ud800:\udfff", "collections:OrderedDict",
     ],
 )  # fmt: skip
@@ -630,7 +639,9 @@ def test_what_is_remembered_of_files_is_bounded():
     assert "/far/away/many0.py" not in kept
 
 
-@pytest.mark.parametrize("file", ["/dev/zero", "/dev/stdin", "/proc/self/mem", "../../dev/zero", "", "/usr/bin/tool", "a\0b"])
+@pytest.mark.parametrize(
+    "file", ["/dev/zero", "/dev/stdin", "/proc/self/mem", "../../dev/zero", "", "/usr/bin/tool", "a\0b"]
+)
 def test_files_that_are_no_source_are_never_opened(file):
     # printing a traceback reads its files, and some of these never end
     shown = file.replace("\0", "\\0")
@@ -644,7 +655,8 @@ def test_frames_without_a_file_show_their_source_too():
 @pytest.mark.parametrize(
     "frame",
     [
-        None, 5, "text", [], ["f.py", 1, "f"], ["f.py", 1, "f", "x", "y"], ["f.py", 0, "f", "x"], ["f.py", -1, "f", "x"],
+        None, 5, "text", [], ["f.py", 1, "f"], ["f.py", 1, "f", "x", "y"], ["f.py", 0, "f", "x"],
+        ["f.py", -1, "f", "x"],
         ["f.py", "1", "f", "x"], ["f.py", 1.0, "f", "x"], ["f.py", 10**9, "f", "x"], [b"f.py", 1, "f", "x"],
         [None, 1, "f", "x"], ["f.py", 1, None, "x"], ["f.py", 1, "f", None], {"file": "f.py"},
     ],

@@ -81,9 +81,35 @@ circle.append(circle)
 
 @pytest.mark.parametrize(
     "value",
-    [object(), b"raw", bytearray(b"raw"), {(1, 2): 3}, 1j, math.nan, math.inf, [-math.inf], circle, "\ud800", Broken(), 10**5000],
-    ids=["object", "bytes", "bytearray", "key", "complex", "nan", "inf", "-inf", "circle", "surrogate", "model", "digits"],
-)  # fmt: skip
+    [
+        object(),
+        b"raw",
+        bytearray(b"raw"),
+        {(1, 2): 3},
+        1j,
+        math.nan,
+        math.inf,
+        [-math.inf],
+        circle,
+        "\ud800",
+        Broken(),
+        10**5000,
+    ],
+    ids=[
+        "object",
+        "bytes",
+        "bytearray",
+        "key",
+        "complex",
+        "nan",
+        "inf",
+        "-inf",
+        "circle",
+        "surrogate",
+        "model",
+        "digits",
+    ],
+)
 def test_what_json_cannot_say_is_refused(value):
     with pytest.raises(SerializationError, match="cannot be sent as JSON"):
         encode(value)

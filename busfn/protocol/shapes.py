@@ -1,0 +1,18 @@
+"""Asking for the type of data from outside, in a way that type checkers follow."""
+
+from __future__ import annotations
+
+from typing import Any, TypeGuard
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
+def is_named(value: object) -> TypeGuard[dict[str, Any]]:
+    """A dict whose keys are all text."""
+    return is_dict(value) and all(isinstance(key, str) for key in value)

@@ -1,0 +1,290 @@
+"""Functions of every kind for the integration tests. Tests tell bodies apart, and make them wait, through files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import busfn
+
+app = busfn.App("calls")
+
+PATIENCE = 20.0
+
+
+class Custom(Exception):
+    """An error with an attribute of its own."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message, detail)
+        self.detail = detail
+
+
+class Opaque:
+    """Plain data cannot say this: it travels as a pickle."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def wait_for(path: Path | str) -> None:
+    """Block until the test (or another body) has made the file."""
+    deadline = time.monotonic() + PATIENCE
+    while not Path(path).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} never came")
+        time.sleep(0.005)
+
+
+def note(folder: str, name: object) -> None:
+    """Leave a mark: one file a run."""
+    (Path(folder) / f"{name}.{os.getpid()}.{time.monotonic_ns()}").touch()
+
+
+@app.function()
+def square(x: int) -> int:
+    """The square of a number."""
+    return x * x
+
+
+@app.function()
+def identity(value: Any) -> Any:
+    return value
+
+
+@app.function()
+def pid() -> int:
+    return os.getpid()
+
+
+@app.function()
+def facts() -> dict[str, Any]:
+    """What a body can ask about itself."""
+    return {
+        "local": busfn.is_local(),
+        "input": busfn.current_input_id(),
+        "call": busfn.current_function_call_id(),
+        "main": __name__,
+    }
+
+
+@app.function()
+async def asquare(x: int) -> int:
+    await asyncio.sleep(0)
+    return x * x
+
+
+@app.function()
+def keywords(a: int, *rest: int, b: int = 2, **more: int) -> list[Any]:
+    return [a, list(rest), b, more]
+
+
+@app.function()
+def fail(message: str) -> None:
+    raise Custom(message, "the detail")
+
+
+@app.function()
+def fail_on(x: int, bad: int) -> int:
+    if x == bad:
+        raise Custom(f"{x} is bad", str(x))
+    return x
+
+
+@app.function()
+def chained() -> None:
+    try:
+        {}["missing"]
+    except KeyError as error:
+        raise ValueError("outer") from error
+
+
+@app.function()
+def opaque(value: Opaque) -> tuple[bool, Opaque]:
+    return isinstance(value, Opaque), Opaque(value.value + 1)
+
+
+@app.function()
+def leaves() -> None:
+    sys.exit(3)
+
+
+@app.function()
+def returns_lock() -> Any:
+    import threading
+
+    return threading.Lock()
+
+
+@app.function()
+def returns_generator() -> Any:
+    return (i for i in range(3))
+
+
+@app.function(max_containers=2)
+def meet(folder: str, me: int, other: int) -> int:
+    """Returns once another body is running, too."""
+    (Path(folder) / str(me)).touch()
+    wait_for(Path(folder) / str(other))
+    return os.getpid()
+
+
+@app.function(max_containers=1)
+def hold(folder: str, name: str) -> str:
+    """Runs until the test makes ``<name>.go``."""
+    note(folder, f"{name}.started")
+    wait_for(Path(folder) / f"{name}.go")
+    return name
+
+
+@app.function(max_containers=2)
+def marked(folder: str, x: int) -> int:
+    """Leaves a mark for each time it runs."""
+    note(folder, x)
+    time.sleep(0.002)
+    return x * 2
+
+
+@app.function()
+def count(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+@app.function()
+async def acount(n: int) -> AsyncIterator[int]:
+    for i in range(n):
+        yield i
+
+
+@app.function()
+def count_and_fail(n: int) -> Iterator[int]:
+    yield from range(n)
+    raise Custom("after the items", str(n))
+
+
+@app.function()
+def steps(folder: str, n: int) -> Iterator[int]:
+    """Each item but the first waits for the test; tells when it is closed."""
+    try:
+        for i in range(n):
+            if i:
+                wait_for(Path(folder) / f"{i}.go")
+            yield i
+    finally:
+        (Path(folder) / "closed").touch()
+
+
+@app.function()
+def eager(folder: str, n: int) -> Iterator[int]:
+    """Tells how far it was driven."""
+    for i in range(n):
+        (Path(folder) / "at").write_text(str(i))
+        yield i
+
+
+@app.function(is_generator=True)
+def given() -> Any:
+    return iter([1, 2, 3])
+
+
+@app.function()
+def nested(depth: int) -> int:
+    return 0 if depth == 0 else 1 + nested.remote(depth - 1)
+
+
+@app.function()
+def nested_map(n: int) -> list[int]:
+    return list(square.map(range(n)))
+
+
+@app.function(max_containers=1)
+def selfish(depth: int) -> int:
+    return 0 if depth == 0 else 1 + selfish.remote(depth - 1)
+
+
+@app.function()
+def calls_back(function: Any, x: int) -> int:
+    """A function as an argument."""
+    return function.remote(x)
+
+
+@app.function(max_containers=2)
+def dies(folder: str, x: int, times: int) -> int:
+    """Takes its worker down the first few times that it runs for ``x``."""
+    note(folder, x)
+    if len(list(Path(folder).glob(f"{x}.*"))) <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+@app.function(timeout=0.5)
+def too_long(seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(0.01)
+    return "done"
+
+
+@app.function(timeout=0.5)
+async def atoo_long(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "done"
+
+
+@app.function(timeout=0.5)
+def stuck(folder: str, seconds: int) -> None:
+    """Holds the GIL, so no signal handler of Python's runs."""
+    import ctypes
+
+    note(folder, "stuck")
+    ctypes.PyDLL(None).sleep(seconds)
+
+
+@app.function(timeout=120)
+def hog(folder: str, seconds: int) -> int:
+    """Holds the GIL: no thread of the process runs meanwhile."""
+    import ctypes
+
+    note(folder, "hog")
+    ctypes.PyDLL(None).sleep(seconds)
+    return os.getpid()
+
+
+@app.function(single_use_containers=True)
+def once() -> int:
+    return os.getpid()
+
+
+@app.function(env={"CALLS_COLOR": "blue"})
+def color() -> str | None:
+    return os.environ.get("CALLS_COLOR")
+
+
+@app.function()
+def shout(text: str) -> None:
+    print(text)
+    print(text.upper(), file=sys.stderr)
+
+
+@app.function(timeout=3)
+def nap(x: float) -> float:
+    time.sleep(x)
+    return x
+
+
+@app.function()
+def blocks(n: int, size: int) -> Iterator[bytes]:
+    for _ in range(n):
+        yield b"x" * size
+
+
+@app.function()
+def pid_then_wait() -> Iterator[int]:
+    yield os.getpid()
+    time.sleep(PATIENCE)
