@@ -36,8 +36,9 @@ class ClientOptions:
 class Client:
     """A connection to the bus with its loop thread; usable from any thread. Close it when done."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, address: BusAddress) -> None:
         self.link = link
+        self.address = address
         self.board = Switchboard(link)
         self.direct = Direct(self.board)
 
@@ -58,7 +59,7 @@ class Client:
     @classmethod
     def on(cls, options: ClientOptions, portal: LoopThread, bus: Bus) -> Client:
         """A client on a bus that is connected already."""
-        return cls(_link(options, portal, bus))
+        return cls(_link(options, portal, bus), options.address)
 
     def close(self) -> None:
         """Fail what still waits and disconnect."""

@@ -9,7 +9,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ import typer
 from busfn.errors import ExecutionError, InvalidError
 from busfn_cli.values import Parser, parser_of
 
+_COLLECTIONS: tuple[Any, ...] = (list, tuple, set, frozenset)
 _SECTION = re.compile(r"^\s*(Args|Arguments|Parameters)\s*:?\s*$")
 _ENTRY = re.compile(r"^(?P<indent>\s+)\*{0,2}(?P<name>\w+)\s*(\([^)]*\))?\s*:\s*(?P<text>.*)$")
 _FIELD = re.compile(r"^\s*:param(?:\s+[^:]+)?\s+(?P<name>\w+)\s*:\s*(?P<text>.*)$")
@@ -37,8 +38,8 @@ class Interface:
 def interface_of(function: Callable[..., Any]) -> Interface:
     """The options of a function.
 
-    Raises `InvalidError` for a parameter that has no form on a command line, `ExecutionError` for annotations that cannot
-    be evaluated.
+    Raises `InvalidError` for a parameter that has no form on a command line, `ExecutionError` for annotations that
+    cannot be evaluated.
     """
     text, described = split_docstring(inspect.getdoc(function) or "")
     parameters = inspect.signature(function).parameters.values()
@@ -48,7 +49,7 @@ def interface_of(function: Callable[..., Any]) -> Interface:
         return Interface(inspect.Signature(), text, takes_rest=True)
     hints = _hints(function)
     options = [
-        _option(p, hints.get(p.name, inspect.Parameter.empty), described.get(p.name))
+        _option(p, _meant(p, hints), described.get(p.name))
         for p in parameters
         if p.kind is not inspect.Parameter.VAR_KEYWORD
     ]
@@ -59,13 +60,16 @@ def bind(function: Callable[..., Any], values: Mapping[str, Any]) -> tuple[tuple
     """Arguments for the function from typer's values; what was not given is left to the function's defaults."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
+    hints = _hints(function)
     for parameter in inspect.signature(function).parameters.values():
         value = values.get(parameter.name)
         given = value is not None and value != []
+        if given:
+            value = _as_meant(_meant(parameter, hints), value)
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             args.append(value if given else parameter.default)
         elif given:
-            kwargs[parameter.name] = _as_annotated(function, parameter.name, value)
+            kwargs[parameter.name] = value
     return tuple(args), kwargs
 
 
@@ -76,6 +80,7 @@ def split_docstring(doc: str) -> tuple[str, dict[str, str]]:
     inside = False
     for line in doc.splitlines():
         field, entry = _FIELD.match(line), _ENTRY.match(line)
+        inside = inside and (not line.strip() or line.startswith(" "))
         if field:
             described[field["name"]] = field["text"]
         elif _SECTION.match(line):
@@ -84,8 +89,6 @@ def split_docstring(doc: str) -> tuple[str, dict[str, str]]:
             described[entry["name"]] = entry["text"]
         elif not inside:
             text.append(line)
-        elif line.strip() and not line.startswith(" "):
-            inside = False
     return "\n".join(text).strip(), described
 
 
@@ -93,7 +96,6 @@ def _option(parameter: inspect.Parameter, hint: Any, described: str | None) -> i
     if parameter.name == "help":
         raise InvalidError("a parameter cannot be called `help`: `--help` shows the options")
     required = parameter.default is inspect.Parameter.empty
-    hint = _inferred(parameter.default) if hint is inspect.Parameter.empty else _without_none(hint)
     flag = parameter.name.replace("_", "-")
     shown = "" if required or parameter.default is None else f"[default: {_shown(parameter.default)}]"
     settings: dict[str, Any] = {"help": "  ".join(filter(None, (described, shown))) or None, "show_default": False}
@@ -106,7 +108,9 @@ def _option(parameter: inspect.Parameter, hint: Any, described: str | None) -> i
         raise InvalidError(
             f"parameter `{parameter.name}` has the annotation {_type_name(hint)}, which has no form on a command line"
         )
-    info = typer.Option(... if required else None, f"--{flag}", parser=_refusing(parser), metavar=parser.shown, **settings)
+    info = typer.Option(
+        ... if required else None, f"--{flag}", parser=_refusing(parser), metavar=parser.shown, **settings
+    )
     return _keyword(parameter.name, list[str] | None if item is not None else str | None, info)
 
 
@@ -133,9 +137,19 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         ) from None
 
 
-def _inferred(default: object) -> Any:
-    """Without an annotation the default says what is meant."""
-    return str if default is inspect.Parameter.empty or default is None else type(default)
+def _meant(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+    """The type of a parameter's values: what the annotation says, else what the default is."""
+    if parameter.name in hints:
+        return _without_none(hints[parameter.name])
+    default = parameter.default
+    if default is inspect.Parameter.empty or default is None:
+        return str
+    kind = cast(Any, type(default))
+    if kind not in _COLLECTIONS:
+        return kind
+    types_of_items = {type(item) for item in cast("Iterable[object]", default)}
+    item: Any = types_of_items.pop() if len(types_of_items) == 1 else str
+    return tuple[item, ...] if kind is tuple else kind[item]
 
 
 def _without_none(hint: Any) -> Any:
@@ -147,29 +161,25 @@ def _without_none(hint: Any) -> Any:
 
 def _list_item(hint: Any) -> Any:
     """The type of a list's items, str for a bare list, None for what is no list."""
-    if hint in (list, tuple, set, frozenset):
-        return str
-    args = typing.get_args(hint)
-    if typing.get_origin(hint) in (list, set, frozenset):
-        return args[0]
-    if typing.get_origin(hint) is tuple and len(args) == 2 and args[1] is Ellipsis:
-        return args[0]
-    return None
+    kind, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind not in _COLLECTIONS or not args:
+        return str if kind in _COLLECTIONS else None
+    if kind is tuple and args[1:] != (Ellipsis,):
+        return None
+    return args[0]
 
 
-def _as_annotated(function: Callable[..., Any], name: str, value: Any) -> Any:
-    if not isinstance(value, list):
-        return value
-    hint = _hints(function).get(name, list)
-    kind = typing.get_origin(_without_none(hint)) or _without_none(hint)
-    return kind(cast("list[Any]", value)) if kind in (tuple, set, frozenset) else cast("list[Any]", value)
+def _as_meant(hint: Any, value: Any) -> Any:
+    """typer collects repeated options in a list, whatever they are meant to be."""
+    kind: Any = typing.get_origin(hint) or hint
+    return kind(cast("list[Any]", value)) if isinstance(value, list) and kind in _COLLECTIONS else value
 
 
 def _shown(default: object) -> str:
     if isinstance(default, bool):
         return "yes" if default else "no"
     value = getattr(default, "value", default)
-    return str(cast(object, value))
+    return str(value)
 
 
 def _type_name(hint: Any) -> str:

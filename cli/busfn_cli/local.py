@@ -64,9 +64,7 @@ def _run(request: RunRequest, console: Console) -> int:
         shown, _, object_path = request.ref.partition("::")
         target = choose(vars(load(source)), object_path, f"-m {shown}" if request.is_module else shown)
         arguments = parse_arguments(_raw(target), request.tokens, f"busfn run {request.ref}")
-        running = RunningApp(
-            target.app, env=request.env, on_log=console.log, watch=console.progress, stack=stack
-        )
+        running = RunningApp(target.app, env=request.env, on_log=console.log, watch=console.progress, stack=stack)
     except BaseException:
         if stack is not None:
             stack.stop()

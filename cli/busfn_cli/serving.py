@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from busfn.app import App, LocalEntrypoint
 from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress, Settings, load_settings
-from busfn.errors import Error, InvalidError
+from busfn.errors import InvalidError
 from busfn.refs import load, parse_ref, resolve
 from busfn.run import specs
 from busfn.spec import FunctionSpec

@@ -1,7 +1,7 @@
 """Choosing what to run in a module. Pure.
 
-Module-level names count before names that only an app knows, and entrypoints before functions; the first group that has a
-candidate must have exactly one.
+Module-level names count before names that only an app knows, and entrypoints before functions; the first group that has
+a candidate must have exactly one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from busfn.app import App, LocalEntrypoint
 from busfn.errors import InvalidError
@@ -57,15 +57,17 @@ def _groups(namespace: Mapping[str, Any], apps: Mapping[str, App]) -> tuple[list
 def _named(namespace: Mapping[str, Any]) -> Iterator[Target]:
     for name, value in namespace.items():
         if isinstance(value, LocalEntrypoint):
-            yield Target(name, value.app, value)
+            yield Target(name, value.app, cast(AnyEntrypoint, value))
         elif isinstance(value, Function) and value.app is not None:  # not one that was looked up by name
-            yield Target(name, value.app, value)
+            yield Target(name, value.app, cast(AnyFunction, value))
 
 
 def _of_apps(apps: Mapping[str, App]) -> Iterator[Target]:
     for app_name, app in apps.items():
-        for name, what in (*app.entrypoints.items(), *app.functions.items()):
-            yield Target(f"{app_name}.{name}", app, what)
+        for name, entrypoint in app.entrypoints.items():
+            yield Target(f"{app_name}.{name}", app, entrypoint)
+        for name, function in app.functions.items():
+            yield Target(f"{app_name}.{name}", app, function)
 
 
 def _matches(name: str, object_path: str) -> bool:

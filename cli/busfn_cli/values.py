@@ -41,15 +41,19 @@ _SIMPLE: dict[Any, Parser] = {
 def parser_of(hint: Any) -> Parser | None:
     """How to read a value of this type; None when a text cannot say one."""
     if typing.get_origin(hint) is typing.Literal:
-        return _choice({str(option): option for option in typing.get_args(hint)})
+        return _choice([(str(option), option) for option in typing.get_args(hint)])
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return _choice({str(member.value): member for member in hint})
+        return _choice([(str(member.value), member) for member in hint])
     if hint is bool:
-        return _choice({"true": True, "false": False})
+        return _choice([("true", True), ("false", False)])
     return _SIMPLE.get(hint)
 
 
-def _choice(options: dict[str, Any]) -> Parser:
+def _choice(named: list[tuple[str, Any]]) -> Parser | None:
+    options = dict(named)
+    if len(options) < len(named):  # 1 and "1": a text could mean either
+        return None
+
     def parse(text: str) -> Any:
         if text not in options:
             raise ValueError(text)

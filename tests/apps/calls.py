@@ -243,6 +243,7 @@ def stuck(folder: str, seconds: int) -> None:
     import ctypes
 
     note(folder, "stuck")
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])  # or the sleep would end early
     ctypes.PyDLL(None).sleep(seconds)
 
 

@@ -10,20 +10,20 @@ import typer
 
 def run(
     context: typer.Context,
-    ref: Annotated[str, typer.Argument(metavar="FILE.py[::NAME]", help="What to run; with -m, PACKAGE.MODULE[::NAME].")],
+    ref: Annotated[
+        str, typer.Argument(metavar="FILE.py[::NAME]", help="What to run; with -m, PACKAGE.MODULE[::NAME].")
+    ],
     module: Annotated[bool, typer.Option("-m", help="The reference is a module, not a file.")] = False,
     env: Annotated[str | None, typer.Option("--env", "-e", help="Environment on the bus.")] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show neither progress nor what workers print.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor what workers print.")] = False,
     write_result: Annotated[
         Path | None, typer.Option("--write-result", "-w", help="Write the result (text or bytes) to this file.")
     ] = None,
 ) -> None:
     """Run a local entrypoint or a function, with workers started as needed.
 
-    What stands behind the reference is for the function: `busfn run app.py --help` shows its options. Without a configured
-    bus (BUSFN_URL or NATS_URL) a NATS server is started for the run and stopped with it.
+    What stands behind the reference is for the function: `busfn run app.py --help` shows its options. Without a
+    configured bus (BUSFN_URL or NATS_URL) a NATS server is started for the run and stopped with it.
     """
     from busfn_cli.console import Console
     from busfn_cli.local import RunRequest
@@ -31,6 +31,8 @@ def run(
 
     tokens: list[Any] = context.args
     with Console(quiet=quiet) as console:
-        request = RunRequest(ref=ref, is_module=module, tokens=tokens, env=env, write_result=write_result, host=context.obj)
+        request = RunRequest(
+            ref=ref, is_module=module, tokens=tokens, env=env, write_result=write_result, host=context.obj
+        )
         code = run_request(request, console)
     raise typer.Exit(code)
