@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from busfn.binding import Binding
@@ -40,31 +41,24 @@ class LocalEntrypoint(Generic[P, R]):
 class FunctionDecorator:
     """What ``@app.function(...)`` evaluates to; its overloads give the handle its types."""
 
-    def __init__(self, app: App, options: Options) -> None:
-        self._app = app
-        self._options = options
+    def __init__(self, register: Callable[[Callable[..., Any]], Function[..., Any, Any]]) -> None:
+        self._register = register
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, raw: Callable[P, AsyncGenerator[R, Any]]
-    ) -> Function[P, R, AsyncGenerator[R, Any]]: ...
+    def __call__(self, raw: Callable[P, AsyncGenerator[R, Any]]) -> Function[P, R, AsyncGenerator[R, Any]]: ...
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, raw: Callable[P, Generator[R, Any, Any]]
-    ) -> Function[P, R, Generator[R, Any, Any]]: ...
+    def __call__(self, raw: Callable[P, Generator[R, Any, Any]]) -> Function[P, R, Generator[R, Any, Any]]: ...
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, raw: Callable[P, Coroutine[Any, Any, R]]
-    ) -> Function[P, R, Coroutine[Any, Any, R]]: ...
+    def __call__(self, raw: Callable[P, Coroutine[Any, Any, R]]) -> Function[P, R, Coroutine[Any, Any, R]]: ...
 
     @overload
     def __call__(self, raw: Callable[P, R]) -> Function[P, R, R]: ...
 
     def __call__(self, raw: Callable[..., Any]) -> Function[..., Any, Any]:
         _check_decorated(raw)
-        return self._app._register(raw, self._options)  # pyright: ignore[reportPrivateUsage]
+        return self._register(raw)
 
 
 class App:
@@ -74,7 +68,7 @@ class App:
     """
 
     def __init__(self, name: str | None = None) -> None:
-        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not _is_name(name):
             raise InvalidError(f"App takes its name as text, not {type(name).__name__}")
         self.name = validate_name(name, "app") if name is not None else _name_of_file()
         self.functions: dict[str, Function[..., Any, Any]] = {}
@@ -96,13 +90,11 @@ class App:
         """
         if misplaced:
             raise InvalidError("Did you forget parentheses? Write `@app.function()`, with the options inside")
-        return FunctionDecorator(self, Options.parse(options))
+        return FunctionDecorator(partial(self._register, options=Options.parse(options)))
 
-    def local_entrypoint(
-        self, name: str | None = None
-    ) -> Callable[[Callable[P, R]], LocalEntrypoint[P, R]]:
+    def local_entrypoint(self, name: str | None = None) -> Callable[[Callable[P, R]], LocalEntrypoint[P, R]]:
         """Mark the function that ``busfn run`` starts with; its parameters become options of the command line."""
-        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not _is_name(name):
             raise InvalidError("Did you forget parentheses? Write `@app.local_entrypoint()`")
 
         def mark(raw: Callable[P, R]) -> LocalEntrypoint[P, R]:
@@ -144,6 +136,10 @@ class App:
         function: Function[..., Any, Any] = Function(Target(self.name, name), self._binding, definition)
         self.functions[name] = function
         return function
+
+
+def _is_name(given: object) -> bool:
+    return given is None or isinstance(given, str)
 
 
 def _check_decorated(raw: object) -> None:

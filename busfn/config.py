@@ -35,7 +35,8 @@ class BusAddress:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BusAddress:
         """Reads what `dataclasses.asdict` and JSON made of an address."""
-        return cls(**{**data, "servers": tuple(data["servers"])})
+        given: dict[str, Any] = {**data, "servers": tuple(data["servers"])}
+        return cls(**given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

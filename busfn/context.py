@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def current_input_id() -> str | None:
 
 
 def current_function_call_id() -> str | None:
-    """The id of the call that the running input belongs to (shared by all inputs of a map), or None outside a worker."""
+    """The id of the call that the running input belongs to (all inputs of a map share it), or None outside a worker."""
     current = _current.get()
     return current.call if current else None
 
@@ -52,7 +52,7 @@ def is_local() -> bool:
 
 
 @contextmanager
-def running(current: CurrentInput) -> Iterator[None]:
+def running(current: CurrentInput) -> Generator[None, None, None]:
     """Make ``current`` the running input."""
     token = _current.set(current)
     try:

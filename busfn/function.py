@@ -130,7 +130,7 @@ class Function(Generic[P, R, L]):
 
     @property
     def for_each(self) -> Dual[..., None]:
-        """`map` for side effects: waits for all, keeps nothing. ``ignore_exceptions=True`` carries on after failures."""
+        """`map` for side effects: waits for all, keeps nothing; ``ignore_exceptions=True`` carries on after failures."""
         return for_each_dual(self._map_source("for_each"))
 
     @property
@@ -225,8 +225,10 @@ def look_up(app_name: str, name: str) -> Function[..., Any, Any]:
 
 
 class StreamDual(Generic[P, R]):
-    """``f.remote_gen(...)`` for threads and ``f.remote_gen.aio(...)`` for coroutines; nothing is sent before the first item
-    is asked for."""
+    """``f.remote_gen(...)`` for threads and ``f.remote_gen.aio(...)`` for coroutines.
+
+    Nothing is sent before the first item is asked for.
+    """
 
     __slots__ = ("_name", "_start")
 
@@ -236,14 +238,14 @@ class StreamDual(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
         warn_if_blocking(self._name)
-        return self._iterate(args, kwargs)
+        return self._iterate(*args, **kwargs)
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[R, None]:
         """Items for ``async for``."""
         async for item in self._start(*args, **kwargs).aiterate():
             yield item
 
-    def _iterate(self, args: Any, kwargs: Any) -> Generator[R, None, None]:
+    def _iterate(self, *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
         yield from self._start(*args, **kwargs).iterate()
 
 

@@ -1,4 +1,4 @@
-"""Starting the process that serves an ephemeral app. Imports next to nothing, so that it can be the first thing done."""
+"""Starting the process that serves an ephemeral app. Imports next to nothing, so it can be the first thing done."""
 
 from __future__ import annotations
 

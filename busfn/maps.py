@@ -178,7 +178,8 @@ async def _arows(inputs: Sequence[Any], uniform: bool) -> AsyncIterator[Row]:
 
 async def _aiter(one: Any) -> AsyncIterator[Any]:
     if isinstance(one, AsyncIterable):
-        async for item in cast("AsyncIterable[Any]", one):
+        items: AsyncIterable[Any] = one
+        async for item in items:
             yield item
     else:
         for item in one:

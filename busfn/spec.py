@@ -17,10 +17,10 @@ DEFAULT_SCALEDOWN_WINDOW = 60.0
 LOST_LIMIT = 3
 """How often an input may take its worker down before busfn gives up on it."""
 
-CLOUD_OPTIONS = frozenset(
-    "image gpu cpu memory volumes region cloud proxy mounts network_file_systems ephemeral_disk nonpreemptible i6pn"
-    " enable_memory_snapshot block_network".split()
-)
+CLOUD_OPTIONS = frozenset((
+    "image", "gpu", "cpu", "memory", "volumes", "region", "cloud", "proxy", "mounts", "network_file_systems",
+    "ephemeral_disk", "nonpreemptible", "i6pn", "enable_memory_snapshot", "block_network",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +73,7 @@ class Options:
         if self.is_generator is not None:
             _flag("is_generator", self.is_generator)
         _flag("single_use_containers", self.single_use_containers)
-        for key, value in self.env.items():
-            if not isinstance(key, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidError(f"`env` maps names to texts, but has {key!r}: {value!r}")
+        _texts("env", self.env)
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Options:
@@ -87,10 +85,7 @@ class Options:
                 raise InvalidError(_unknown_option(name, known))
         scaling = Scaling(**{k: v for k, v in given.items() if k in scaling_names})
         rest = {k: v for k, v in given.items() if k not in scaling_names}
-        env: object = {} if rest.get("env") is None else rest["env"]
-        if not isinstance(env, Mapping):
-            raise InvalidError(f"`env` takes a mapping of names to texts, not {type(env).__name__}")
-        rest["env"] = {k: v for k, v in env.items() if v is not None}  # pyright: ignore[reportUnknownVariableType]
+        rest["env"] = {} if rest.get("env") is None else _without_none("env", rest["env"])
         return cls(scaling=scaling, **rest)
 
 
@@ -125,7 +120,8 @@ class FunctionSpec:
         """Reads what `to_dict` wrote; fields of a newer busfn are ignored."""
         known, scaling = {f.name for f in fields(cls)}, {f.name for f in fields(Scaling)}
         kept = {k: v for k, v in data.items() if k in known}
-        return cls(**{**kept, "scaling": Scaling(**{k: v for k, v in data["scaling"].items() if k in scaling})})
+        kept["scaling"] = Scaling(**{k: v for k, v in data["scaling"].items() if k in scaling})
+        return cls(**kept)
 
 
 def _unknown_option(name: str, known: set[str]) -> str:
@@ -153,3 +149,16 @@ def _seconds(name: str, value: object) -> None:
 def _flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise InvalidError(f"`{name}` takes True or False, not {value!r}")
+
+
+def _texts(name: str, given: Mapping[Any, Any]) -> None:
+    for key, value in given.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidError(f"`{name}` maps names to texts, but has {key!r}: {value!r}")
+
+
+def _without_none(name: str, given: object) -> dict[Any, Any]:
+    if not isinstance(given, Mapping):
+        raise InvalidError(f"`{name}` takes a mapping of names to texts, not {type(given).__name__}")
+    mapping: Mapping[Any, Any] = given
+    return {key: value for key, value in mapping.items() if value is not None}

@@ -1,7 +1,7 @@
 """What an ephemeral app needs to run: a server (unless one is configured) and a host process with its workers.
 
 Both are started early and spoken to later, so that their start-up overlaps with importing the user's code. The host is
-driven over pipes: one JSON object a line in, one a line out; the end of its input means that we are gone, and it leaves.
+driven over pipes: one JSON object a line in, one a line out; the end of its input means we are gone, and it leaves.
 """
 
 from __future__ import annotations

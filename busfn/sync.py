@@ -1,8 +1,8 @@
 """Blocking and async use of one implementation.
 
 All I/O of a client happens on one event loop in one background thread. An operation is started from any thread and
-gives a `concurrent.futures.Future` of a *thunk*: waiting for the future is the I/O, calling the thunk (decoding, raising)
-is done on the thread of the one who waits, so no user code ever runs on the loop.
+gives a `concurrent.futures.Future` of a *thunk*: waiting for the future is the I/O, calling the thunk (decoding,
+raising) is done on the thread of the one who waits, so no user code ever runs on the loop.
 """
 
 from __future__ import annotations

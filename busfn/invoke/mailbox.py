@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -39,8 +40,8 @@ class Mailbox(Generic[T]):
         """The next item; suspends the coroutine."""
         loop = asyncio.get_running_loop()
         while True:
-            arrived = loop.create_future()
-            self._wake = lambda: _notify(loop, arrived)
+            arrived: asyncio.Future[None] = loop.create_future()
+            self._wake = partial(_notify, loop, arrived)
             try:
                 item = self.poll()
                 if item is not None:
@@ -52,6 +53,11 @@ class Mailbox(Generic[T]):
 
 def _notify(loop: asyncio.AbstractEventLoop, arrived: asyncio.Future[None]) -> None:
     try:
-        loop.call_soon_threadsafe(lambda: arrived.done() or arrived.set_result(None))
+        loop.call_soon_threadsafe(_resolve, arrived)
     except RuntimeError:  # the consumer's loop is closed: nobody waits any more
         return
+
+
+def _resolve(arrived: asyncio.Future[None]) -> None:
+    if not arrived.done():
+        arrived.set_result(None)

@@ -11,12 +11,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from busfn.errors import Error, ProtocolError
 from busfn.invoke.carrier import Carrier, Recheck
 from busfn.invoke.link import Link, Target, open_failure
 from busfn.invoke.mailbox import Mailbox
+from busfn.invoke.payloads import elements
 from busfn.invoke.progress import Progress
 from busfn.invoke.window import Block, Outbound, Window
 from busfn.protocol.arguments import Inputs
@@ -170,12 +171,12 @@ class Mapping:
             failure = open_failure(self._link.codecs, answer)
             return Block(answer.index, [failure] * count, failure)
         try:
-            values = self._link.codecs.decode(answer.payload, scope=answer.scope())
+            values = elements(self._link.codecs.decode(answer.payload, scope=answer.scope()), count)
         except Error as error:
             return Block(answer.index, [error] * count, error)
-        if not isinstance(values, list) or len(cast(list[Any], values)) != count:
+        if values is None:
             raise ProtocolError(f"an answer announces {count} results and holds something else")
-        return Block(answer.index, cast(list[Any], values))
+        return Block(answer.index, values)
 
     def _results(self, block: Block) -> Iterator[Any]:
         self._done += block.count

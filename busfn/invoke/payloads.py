@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 from busfn.bus.base import Bus
 from busfn.ids import new_call_id
@@ -45,3 +46,11 @@ async def discard(bus: Bus, payload: Payload) -> None:
     """Remove the payload's blob, if it has one."""
     if payload.blob is not None:
         await bus.blobs.delete(payload.blob.name)
+
+
+def elements(value: object, count: int) -> list[Any] | None:
+    """A decoded value as the list of ``count`` elements that it was announced as; None when it is something else."""
+    if not isinstance(value, list):
+        return None
+    found: list[Any] = value
+    return found if len(found) == count else None

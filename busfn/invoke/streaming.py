@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from busfn.errors import ProtocolError
 from busfn.invoke.conversation import Conversation, Switchboard
 from busfn.invoke.link import Link, Target, open_failure
 from busfn.invoke.mailbox import Mailbox
-from busfn.invoke.payloads import discard, fetch
+from busfn.invoke.payloads import discard, elements, fetch
 from busfn.protocol.control import cancel_headers, credit_headers
 from busfn.protocol.envelope import Answer, Call, Status
 from busfn.protocol.stream import Receiver
@@ -80,10 +80,10 @@ class Stream:
         if answer.status is not Status.ITEM:
             raise open_failure(self._link.codecs, answer)
         skip = self._receiver.accept(answer.index, answer.count, len(answer.payload.body))
-        items = self._link.codecs.decode(answer.payload, scope=answer.scope())
-        if not isinstance(items, list) or len(cast(list[Any], items)) != answer.count:
+        items = elements(self._link.codecs.decode(answer.payload, scope=answer.scope()), answer.count)
+        if items is None:
             raise ProtocolError(f"a frame announces {answer.count} items and holds something else")
-        return cast(list[Any], items)[skip:]
+        return items[skip:]
 
     def _grant(self) -> None:
         grant = self._receiver.grant_due()

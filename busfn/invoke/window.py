@@ -1,7 +1,7 @@
 """The state of a map, without I/O: what is out, what came back, what may be sent next.
 
 Inputs travel in *messages* of one or more consecutive inputs and come back in *blocks* of consecutive results that need
-not match the messages: a message may be split on its way, and lost parts are sent again, so every index is accepted once.
+not match the messages: a message may be split on its way, and lost parts are sent again, so an index is accepted once.
 """
 
 from __future__ import annotations

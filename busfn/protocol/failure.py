@@ -101,6 +101,11 @@ def decode_failure(codecs: Codecs, payload: Payload, *, scope: str) -> BaseExcep
     return rebuild(Failure.from_value(codecs.decode(payload, scope=scope)))
 
 
+def summary(error: BaseException) -> str:
+    """Class and message in one text, whatever the error's own code does."""
+    return f"{type(error).__name__}: {_message(error)}"
+
+
 def error_code(error: BaseException) -> int:
     """A number in the manner of HTTP for ``Nats-Service-Error-Code``."""
     for kind, code in _CODES:

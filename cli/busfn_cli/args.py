@@ -172,7 +172,7 @@ def _list_item(hint: Any) -> Any:
 def _as_meant(hint: Any, value: Any) -> Any:
     """typer collects repeated options in a list, whatever they are meant to be."""
     kind: Any = typing.get_origin(hint) or hint
-    return kind(cast("list[Any]", value)) if isinstance(value, list) and kind in _COLLECTIONS else value
+    return kind(value) if kind in _COLLECTIONS else value
 
 
 def _shown(default: object) -> str:

@@ -25,11 +25,13 @@ class Parser:
     """In error messages, after "is not"."""
 
 
+_PATH = Parser(pathlib.Path, "PATH", "a path")
 _SIMPLE: dict[Any, Parser] = {
     str: Parser(str, "TEXT", "text"),
     int: Parser(int, "INTEGER", "a valid integer"),
     float: Parser(float, "FLOAT", "a valid number"),
-    pathlib.Path: Parser(pathlib.Path, "PATH", "a path"),
+    pathlib.Path: _PATH,
+    type(pathlib.Path()): _PATH,  # what a default is
     dt.datetime: Parser(dt.datetime.fromisoformat, "DATETIME", "a date and time, as in 2026-01-31T12:00:00"),
     dt.date: Parser(dt.date.fromisoformat, "DATE", "a date, as in 2026-01-31"),
     dt.time: Parser(dt.time.fromisoformat, "TIME", "a time, as in 12:30"),

@@ -130,9 +130,9 @@ class FlightTable:
                 yield slot, self._read(at)
 
     def _read(self, at: int) -> Entry:
-        (_, kind, foreign, first, crashes, cursor, upto, end, sequence, started, accepted, call, token_size, reply_size) = (
-            _FIXED.unpack_from(self._map, at)
-        )
+        fixed = _FIXED.unpack_from(self._map, at)
+        _, kind, foreign, first, crashes, cursor, upto, end = fixed[:8]
+        sequence, started, accepted, call, token_size, reply_size = fixed[8:]
         text = at + _FIXED.size
         token = self._map[text : text + token_size]
         reply = self._map[text + token_size : text + token_size + reply_size]

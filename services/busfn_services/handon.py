@@ -13,7 +13,7 @@ from busfn.errors import Error, ProtocolError, QueueFull, ResourceExhaustedError
 from busfn.ids import new_call_id
 from busfn.protocol.codecs import JSON, Codecs, Payload
 from busfn.protocol.envelope import Answer, Call, Status, read_call
-from busfn.protocol.failure import encode_failure, error_code
+from busfn.protocol.failure import encode_failure, error_code, summary
 from busfn.protocol.subjects import Subjects
 from busfn_services.ours import is_framework_file
 
@@ -87,7 +87,7 @@ def failure_answer(
     codecs: Codecs, call: Call, index: int, error: BaseException, count: int = 0, worker: str = ""
 ) -> Answer:
     """The answer that raises ``error`` at the caller, for ``count`` inputs from ``index`` on (0 for a single call)."""
-    text = f"{type(error).__name__}: {error}"
+    text = summary(error)
     answer = Answer(
         status=Status.ERROR, payload=EMPTY, call=call.call, index=index, count=count, worker=worker,
         code=error_code(error), text=text,

@@ -15,7 +15,7 @@ Service = Callable[[asyncio.Event], Awaitable[int]]
 
 
 def run_service(service: Service) -> int:
-    """Run a service on this thread; SIGTERM and SIGINT ask it to stop. Errors of ours end it with one line and code 1."""
+    """Run a service on this thread; SIGTERM and SIGINT ask it to stop. Errors of ours end it with a line and code 1."""
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
             return runner.run(_supervised(service))

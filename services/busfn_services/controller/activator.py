@@ -1,4 +1,4 @@
-"""Stands in for the workers of a function while there are none: queues the calls, or refuses them while it cannot start."""
+"""Stands in for a function's workers while there are none: queues the calls, or refuses them while it cannot start."""
 
 from __future__ import annotations
 

@@ -1,15 +1,16 @@
 """A small process that has the framework imported and forks workers from itself.
 
-It stays single-threaded and runs no event loop, so forking it is safe, and a worker starts in a millisecond instead of a
-fresh interpreter's hundred and fifty. It must be launched before its parent starts any thread or loop.
+It stays single-threaded and runs no event loop, so forking it is safe, and a worker starts in a millisecond instead of
+a fresh interpreter's hundred and fifty. It must be launched before its parent starts any thread or loop.
 
-Wire: the supervisor sends a length and a JSON object, with the worker's four descriptors (command socket, in-flight table,
-stdout, stderr) attached to the length; the server answers JSON lines: ``started`` and ``exited``.
+Wire: the supervisor sends a length and a JSON object, with the worker's four descriptors (command socket, in-flight
+table, stdout, stderr) attached to the length; the server answers JSON lines: ``started`` and ``exited``.
 """
 
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import select
@@ -19,12 +20,14 @@ import struct
 import sys
 from typing import Any
 
-import busfn.bus.core  # every worker needs it: imported once, here
+from busfn.bus import core
 from busfn_services.flight import FlightTable
 from busfn_services.worker.worker import WorkerConfig, run_worker
 
 _LENGTH = struct.Struct(">I")
 DESCRIPTORS = 4
+PRELOADED = (core,)
+"""Modules that every worker needs and that nothing here uses: imported once, before the first fork."""
 
 
 class ForkServer:
@@ -63,11 +66,13 @@ class _Server:
         _detach_stdin()
         os.set_blocking(self._waker, False)
         signal.set_wakeup_fd(self._waker)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group or a control group, and meant for
+            signal.signal(number, signal.SIG_IGN)  # the supervisor, whose end is ours
         gc.freeze()
+        watched: list[socket.socket | int] = [self._socket, self._wake]
         while True:
-            readable, _, _ = select.select([self._socket, self._wake], [], [])
+            readable, _, _ = select.select(watched, [], [])
             if self._wake in readable:
                 os.read(self._wake, 4096)
                 self._reap()
@@ -118,8 +123,9 @@ class _Server:
         os.dup2(err, 2)
         os.close(out)
         os.close(err)
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-        sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)
         return run_worker(WorkerConfig.from_dict(config), socket.socket(fileno=command), FlightTable(table))
 
     def _reap(self) -> None:

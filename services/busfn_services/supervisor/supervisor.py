@@ -1,4 +1,4 @@
-"""The parent of all workers on one host: starts them, keeps their leases, enforces timeouts, cleans up after crashes."""
+"""The parent of all workers on a host: starts them, keeps their leases, enforces timeouts, cleans up after crashes."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -67,7 +68,8 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal if it still runs."""
         if self.pid and self.state is not State.GONE:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.kill(self.pid, number)
 
     def _tell(self, message: dict[str, str]) -> None:
         try:

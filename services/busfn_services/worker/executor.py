@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from typing import Any, cast, get_type_hints
 
@@ -26,7 +26,7 @@ class InputTimeout(BaseException):
 
 
 class Executor:
-    """What running an input needs, whatever the kind of function: arguments in, the body marked as running, errors out."""
+    """What running an input needs, for any kind of function: arguments in, the body marked as running, errors out."""
 
     def __init__(self, spec: FunctionSpec, raw: Callable[..., Any], codecs: Codecs, worker: str) -> None:
         self.spec = spec
@@ -61,7 +61,7 @@ class Executor:
         return args, kwargs
 
     @contextmanager
-    def body(self, job: Job, offset: int) -> Iterator[None]:
+    def body(self, job: Job, offset: int) -> Generator[None, None, None]:
         """Around user code: marks the input as running."""
         call = job.call
         current = CurrentInput(call.call, call.index + offset, (*call.path, self.spec.label))

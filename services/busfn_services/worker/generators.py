@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from busfn.errors import InvalidError
 from busfn_services.worker.executor import Arguments, Executor, InputTimeout
@@ -61,13 +61,15 @@ class _Run:
         value = self._executor.raw(*args, **kwargs)
         if not isinstance(value, Iterable):
             raise self._not_iterable(value)
-        return iter(cast("Iterable[Any]", value))
+        items: Iterable[Any] = value
+        return iter(items)
 
     def aiterator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Any]:
         value = self._executor.raw(*args, **kwargs)
         if not isinstance(value, AsyncIterable):
             raise self._not_iterable(value)
-        return aiter(cast("AsyncIterable[Any]", value))
+        items: AsyncIterable[Any] = value
+        return aiter(items)
 
     def drive(self, iterator: Iterator[Any]) -> None:
         """Push every item; the body is closed, not abandoned, when the consumer leaves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from busfn.invoke.mailbox import Mailbox
@@ -24,6 +24,7 @@ class Stop:
 
 
 Jobs = Mailbox[Job | Stop]
+AsyncRunner = Callable[[Executor, Port, Job], Coroutine[Any, Any, None]]
 
 
 def serve(executor: Executor, port: Port, jobs: Jobs) -> None:
@@ -31,7 +32,7 @@ def serve(executor: Executor, port: Port, jobs: Jobs) -> None:
     if inspect.iscoroutinefunction(executor.raw) or inspect.isasyncgenfunction(executor.raw):
         asyncio.run(_serve_async(executor, port, jobs))
         return
-    signal.signal(TIMEOUT_SIGNAL, lambda *_: executor.interrupt())
+    signal.signal(TIMEOUT_SIGNAL, lambda _number, _frame: executor.interrupt())
     run = run_generator if executor.spec.is_generator else run_plain
     while isinstance(job := jobs.get(), Job):
         run(executor, port, job)
@@ -52,7 +53,7 @@ class _Current:
         self._executor = executor
         self._task: asyncio.Task[None] | None = None
 
-    async def run(self, run: Callable[..., Any], port: Port, job: Job) -> None:
+    async def run(self, run: AsyncRunner, port: Port, job: Job) -> None:
         self._task = asyncio.ensure_future(run(self._executor, port, job))
         await self._task
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import cast
 
 import msgpack
 
@@ -11,7 +10,7 @@ from busfn.protocol.codecs import JSON, MSGPACK, Codecs, Payload
 from busfn.protocol.codecs.msgpack import NotPlain, pack
 from busfn.protocol.envelope import Answer, Call, Status
 from busfn.protocol.stream import Sender
-from busfn_services.worker.answers import EMPTY
+from busfn_services.handon import EMPTY
 
 FRAME_ITEMS = 256
 FRAME_BYTES = 256 * 1024
@@ -22,7 +21,7 @@ class StreamClosed(Exception):
 
 
 class Outlet:
-    """The items of one running generator on their way out. The main thread pushes, the loop thread flushes and grants."""
+    """The items of one generator on their way out. The main thread pushes, the loop thread flushes and grants."""
 
     def __init__(self, codecs: Codecs, call: Call, worker: str) -> None:
         self._codecs = codecs
@@ -131,5 +130,6 @@ class Outlet:
 
 def _array(packed: list[bytes]) -> bytes:
     """A msgpack array of items that are packed already."""
-    header = cast(bytes, msgpack.Packer().pack_array_header(len(packed)))
+    # msgpack comes without types.
+    header: bytes = msgpack.Packer().pack_array_header(len(packed))  # pyright: ignore[reportUnknownMemberType]
     return header + b"".join(packed)

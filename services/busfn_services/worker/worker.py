@@ -1,7 +1,7 @@
 """The life of a worker process: connect, import, serve one function, drain, exit.
 
-The main thread imports and runs user code; the loop thread does all I/O. The supervisor is at the other end of a socket:
-one JSON object a line; when the socket closes, the supervisor is gone and so is our purpose.
+The main thread imports and runs user code; the loop thread does all I/O. The supervisor is at the other end of a
+socket: one JSON object a line; when the socket closes, the supervisor is gone and so is our purpose.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from busfn.spec import FunctionSpec
 from busfn.sync import LoopThread
 from busfn.tracebacks import user_traceback
 from busfn_services.flight import FlightTable
+from busfn_services.ours import is_framework_file
 from busfn_services.worker.discovery import Discovery
 from busfn_services.worker.executor import Executor
-from busfn_services.ours import is_framework_file
 from busfn_services.worker.intake import Intake
 from busfn_services.worker.load import bind_apps, load_function
 from busfn_services.worker.mainloop import Jobs, Stop, serve
@@ -133,7 +133,7 @@ def _serve(
     if config.spec.single_use_containers:
         intake.on_finished = leave
     client.link.portal.run(_join(intake, discovery))
-    signal.signal(signal.SIGTERM, lambda *_: leave())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: leave())
     supervisor.listen(leave)
     supervisor.tell(event="ready")
     serve(executor, intake, jobs)

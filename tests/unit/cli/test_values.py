@@ -32,8 +32,6 @@ class Ambiguous(enum.Enum):
     TEXT = "1"
 
 
-
-
 def parser(hint: typing.Any) -> Parser:
     found = parser_of(hint)
     assert found is not None
