@@ -130,7 +130,7 @@ class Function(Generic[P, R, L]):
 
     @property
     def for_each(self) -> Dual[..., None]:
-        """`map` for side effects: waits for all, keeps nothing; ``ignore_exceptions=True`` carries on after failures."""
+        """`map` for side effects: waits for all, keeps nothing; ``ignore_exceptions=True`` goes on after failures."""
         return for_each_dual(self._map_source("for_each"))
 
     @property

@@ -178,8 +178,7 @@ async def _arows(inputs: Sequence[Any], uniform: bool) -> AsyncIterator[Row]:
 
 async def _aiter(one: Any) -> AsyncIterator[Any]:
     if isinstance(one, AsyncIterable):
-        items: AsyncIterable[Any] = one
-        async for item in items:
+        async for item in cast("AsyncIterable[object]", one):
             yield item
     else:
         for item in one:

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 from busfn.errors import InvalidError
 
@@ -157,8 +157,7 @@ def _texts(name: str, given: Mapping[Any, Any]) -> None:
             raise InvalidError(f"`{name}` maps names to texts, but has {key!r}: {value!r}")
 
 
-def _without_none(name: str, given: object) -> dict[Any, Any]:
+def _without_none(name: str, given: object) -> dict[object, object]:
     if not isinstance(given, Mapping):
         raise InvalidError(f"`{name}` takes a mapping of names to texts, not {type(given).__name__}")
-    mapping: Mapping[Any, Any] = given
-    return {key: value for key, value in mapping.items() if value is not None}
+    return {key: value for key, value in cast("Mapping[object, object]", given).items() if value is not None}

@@ -36,7 +36,7 @@ class Opened:
     """To be referenced as long as the transport: it closes the socket when it is collected."""
 
 
-class _Handshake(Client):  # type: ignore[misc, unused-ignore]
+class _Handshake(Client):
     """A client that stops after the handshake: one server, one attempt, no tasks."""
 
     async def _select_next_server(self) -> None:
@@ -152,7 +152,7 @@ def _credentials(url: str, address: BusAddress) -> dict[str, Any]:
 
 def _need_nkeys() -> dict[str, Any]:
     try:
-        import nkeys  # type: ignore[import-not-found, import-untyped, unused-ignore] # pyright: ignore # noqa: F401
+        import_module("nkeys")  # nats-py imports it where it signs, too late for a good message
     except ImportError as error:
         raise InvalidError("credentials with keys need the package nkeys: pip install 'nats-py[nkeys]'") from error
     return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 from busfn.bus.base import Bus
 from busfn.ids import new_call_id
@@ -17,14 +17,14 @@ BLOB_TTL = 24 * 3600.0
 """Seconds after which a blob that nobody removed goes by itself."""
 
 
-def spills(payload: Payload) -> bool:
+def spills(payload: Payload, limit: int = SPILL) -> bool:
     """Whether the payload is too large for a message."""
-    return len(payload.body) > SPILL
+    return len(payload.body) > limit
 
 
-async def stow(bus: Bus, payload: Payload) -> Payload:
+async def stow(bus: Bus, payload: Payload, limit: int = SPILL) -> Payload:
     """Move a large body into a blob; a small one stays as it is."""
-    if not spills(payload):
+    if not spills(payload, limit):
         return payload
     name = new_call_id()
     digest = await asyncio.to_thread(lambda: hashlib.sha256(payload.body).hexdigest())
@@ -48,9 +48,9 @@ async def discard(bus: Bus, payload: Payload) -> None:
         await bus.blobs.delete(payload.blob.name)
 
 
-def elements(value: object, count: int) -> list[Any] | None:
+def elements(value: object, count: int) -> list[object] | None:
     """A decoded value as the list of ``count`` elements that it was announced as; None when it is something else."""
     if not isinstance(value, list):
         return None
-    found: list[Any] = value
+    found = cast("list[object]", value)
     return found if len(found) == count else None

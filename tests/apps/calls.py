@@ -289,3 +289,8 @@ def blocks(n: int, size: int) -> Iterator[bytes]:
 def pid_then_wait() -> Iterator[int]:
     yield os.getpid()
     time.sleep(PATIENCE)
+
+
+@app.function()
+def text(size: int) -> str:
+    return "x" * size

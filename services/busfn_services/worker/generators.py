@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from busfn.errors import InvalidError
 from busfn_services.worker.executor import Arguments, Executor, InputTimeout
@@ -61,15 +61,13 @@ class _Run:
         value = self._executor.raw(*args, **kwargs)
         if not isinstance(value, Iterable):
             raise self._not_iterable(value)
-        items: Iterable[Any] = value
-        return iter(items)
+        return iter(cast("Iterable[object]", value))
 
     def aiterator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Any]:
         value = self._executor.raw(*args, **kwargs)
         if not isinstance(value, AsyncIterable):
             raise self._not_iterable(value)
-        items: AsyncIterable[Any] = value
-        return aiter(items)
+        return aiter(cast("AsyncIterable[object]", value))
 
     def drive(self, iterator: Iterator[Any]) -> None:
         """Push every item; the body is closed, not abandoned, when the consumer leaves."""

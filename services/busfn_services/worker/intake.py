@@ -16,7 +16,7 @@ from typing import Any
 from busfn.bus.base import Channel, Delivery, Message, Puller, Subscription, Verdict
 from busfn.errors import Error
 from busfn.invoke.link import Link
-from busfn.invoke.payloads import fetch, spills, stow
+from busfn.invoke.payloads import SPILL, fetch, spills, stow
 from busfn.protocol.control import read_control
 from busfn.protocol.envelope import Answer, Call
 from busfn.protocol.subjects import QUEUE_GROUP
@@ -197,7 +197,8 @@ class Intake:
         """Publish answers in order; from the first large one on, behind a task that stores it."""
         for answer in answers:
             self.stats.answered(answer)
-        if job.tail is None and not any(spills(answer.payload) for answer in answers):
+        limit = self._limit(job)
+        if job.tail is None and not any(spills(answer.payload, limit) for answer in answers):
             for answer in answers:
                 self._bus.publish(job.call.reply, answer.payload.body, answer.headers(), reply)
         else:
@@ -209,8 +210,12 @@ class Intake:
         if before is not None:
             await before
         for answer in answers:
-            stowed = answer.copy(payload=await stow(self._bus, answer.payload))
+            stowed = answer.copy(payload=await stow(self._bus, answer.payload, self._limit(job)))
             self._bus.publish(job.call.reply, stowed.payload.body, stowed.headers(), reply)
+
+    def _limit(self, job: Job) -> int:
+        """A plain NATS client is spared the blob store as long as the server takes the message."""
+        return self._bus.max_body if job.call.foreign else SPILL
 
     async def _settle_after(self, job: Job, tail: asyncio.Task[None]) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import cast
 
 import msgpack
 
@@ -130,6 +131,5 @@ class Outlet:
 
 def _array(packed: list[bytes]) -> bytes:
     """A msgpack array of items that are packed already."""
-    # msgpack comes without types.
-    header: bytes = msgpack.Packer().pack_array_header(len(packed))  # pyright: ignore[reportUnknownMemberType]
-    return header + b"".join(packed)
+    packer = msgpack.Packer()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] msgpack has no types
+    return cast(bytes, packer.pack_array_header(len(packed))) + b"".join(packed)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import calls
@@ -148,3 +150,38 @@ async def test_many_foreign_calls_at_once_are_all_answered() -> None:
             *(connection.request("busfn.main.fn.calls.square", str(i).encode(), timeout=20) for i in range(600))
         )
     assert [int(answer.data) for answer in answers] == [i * i for i in range(600)]
+
+
+async def test_a_result_that_fits_into_a_message_is_sent_in_it_and_a_larger_one_as_a_blob() -> None:
+    fits = await ask("text", b"900000")
+    assert json.loads(fits.data) == "x" * 900_000
+    async with client() as connection:
+        answer = await connection.request("busfn.main.fn.calls.text", b"2000000", timeout=20)
+        name, size, chunks, digest = answer.headers["Busfn-Blob"].split(",")
+        stream = connection.jetstream()
+        parts = [
+            (await stream.get_last_msg("BUSFN_main_BLOB", f"busfn.main.blob.{name}.{n}", direct=True)).data
+            for n in range(int(chunks))
+        ]
+    body = b"".join(parts)
+    assert (len(body), hashlib.sha256(body).hexdigest()) == (int(size), digest)
+    assert json.loads(body) == "x" * 2_000_000
+
+
+async def test_a_generator_is_closed_when_its_consumers_inbox_is_gone(folder: str) -> None:
+    async with client() as connection:
+        inbox = connection.new_inbox()
+        frames = await connection.subscribe(inbox)
+        await connection.publish(
+            "busfn.main.fn.calls.steps", json.dumps({"folder": folder, "n": 100}).encode(), reply=inbox
+        )
+        assert (await frames.next_msg(20)).data == b"0"
+        await frames.unsubscribe()
+        await connection.flush()
+    for i in range(1, 100):
+        (Path(folder) / f"{i}.go").touch()
+        if (Path(folder) / "closed").exists():
+            break
+    async with asyncio.timeout(20):
+        while not (Path(folder) / "closed").exists():
+            await asyncio.sleep(0.01)
