@@ -118,9 +118,7 @@ class _ForEach(Dual[..., None]):
         super().__init__(source.name, _never)
         self._source = source
 
-    def __call__(
-        self, *iterators: Any, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False
-    ) -> None:
+    def __call__(self, *iterators: Any, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False) -> None:
         for _ in self._results(iterators, kwargs, ignore_exceptions):
             pass
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 

@@ -28,9 +28,7 @@ class Stream:
         self._receiver = Receiver()
         self._worker = ""
         self._over = False
-        self._conversation = Conversation(
-            board, target, call, on_answer=self._on_answer, on_error=self._mailbox.put
-        )
+        self._conversation = Conversation(board, target, call, on_answer=self._on_answer, on_error=self._mailbox.put)
 
     def iterate(self) -> Generator[Any, None, None]:
         """Items for a thread; closing the generator closes the remote one."""

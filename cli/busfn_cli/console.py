@@ -48,7 +48,7 @@ class Console:
     def error(self, text: str) -> None:
         """What went wrong."""
         self._stop_bars()
-        self._print(text if text.startswith(("Traceback", "File ")) else f"Error: {text}")
+        self._print(text if 'File "' in text else f"Error: {text}")  # a traceback says what it is
 
     def progress(self, progress: Progress) -> None:
         """Show how far a map is."""

@@ -107,14 +107,14 @@ def _report(value: Any, request: RunRequest, console: Console) -> None:
 
 
 def _write(path: Path, value: object) -> None:
-    if isinstance(value, str):
-        path.write_text(value)
-    elif isinstance(value, bytes):
-        path.write_bytes(value)
-    else:
+    if not isinstance(value, str | bytes):
         raise InvalidError(
             f"Function must return str or bytes when using `--write-result`; got {type(value).__name__}."
         )
+    try:
+        path.write_bytes(value.encode() if isinstance(value, str) else value)
+    except OSError as error:
+        raise InvalidError(f"the result cannot be written to {path}: {error.strerror}") from None
 
 
 def _exit_code(exit_: SystemExit, console: Console) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 
 import typer
 
@@ -12,7 +13,12 @@ import busfn_services
 from busfn.errors import Error
 from busfn.tracebacks import files_of, user_traceback
 
-_is_ours = files_of(busfn, busfn_services, busfn_cli, asyncio, typer)
+_is_one_of_ours = files_of(busfn, busfn_services, busfn_cli, asyncio, concurrent.futures, typer)
+
+
+def _is_ours(file: str) -> bool:
+    """Whether users have nothing to do with a file: it is ours, or of the NATS client that only we use."""
+    return _is_one_of_ours(file) or "/site-packages/nats/" in file or file.startswith("uvloop/")
 
 
 def describe(error: BaseException) -> str:

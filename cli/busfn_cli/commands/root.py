@@ -9,7 +9,7 @@ import typer
 from busfn_cli.commands.run import run
 from busfn_cli.commands.worker import worker
 
-FOR_THE_FUNCTION = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+FOR_THE_FUNCTION = {"allow_extra_args": True, "allow_interspersed_args": False}
 """Everything behind the reference belongs to the function that is run."""
 
 

@@ -20,7 +20,9 @@ class AnswerBuilder:
 
     def value(self, call: Call, value: object, took: float) -> Answer:
         """The answer to a single call; a value that cannot be sent becomes that call's failure."""
-        answer = Answer(status=Status.OK, payload=EMPTY, call=call.call, index=call.index, worker=self._worker, took=took)
+        answer = Answer(
+            status=Status.OK, payload=EMPTY, call=call.call, index=call.index, worker=self._worker, took=took
+        )
         accept = call.accept or (call.payload.content_type or JSON if call.foreign else "")
         try:
             payload = self._codecs.encode(value, scope=answer.scope(), what="result", accept=accept)

@@ -204,9 +204,7 @@ class Intake:
         else:
             job.tail = self._spawn(self._send_large(job.tail, job, answers, reply))
 
-    async def _send_large(
-        self, before: asyncio.Task[None] | None, job: Job, answers: list[Answer], reply: str
-    ) -> None:
+    async def _send_large(self, before: asyncio.Task[None] | None, job: Job, answers: list[Answer], reply: str) -> None:
         if before is not None:
             await before
         for answer in answers:

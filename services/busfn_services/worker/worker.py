@@ -159,6 +159,3 @@ class _Once:
 async def _join(intake: Intake, discovery: Discovery) -> None:
     await intake.start()
     await discovery.start()
-
-
-

@@ -8,7 +8,6 @@ import os
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import calls
@@ -49,7 +48,6 @@ def test_an_object_of_the_apps_own_class_is_one_on_the_other_side() -> None:
 def test_twenty_mebibytes_make_the_round_trip() -> None:
     value = os.urandom(1 << 20) * 20
     assert calls.identity.remote(value) == value
-
 
 
 def test_async_bodies_give_their_results() -> None:
@@ -213,5 +211,3 @@ def test_a_call_that_could_never_be_served_is_refused() -> None:
     assert calls.selfish.remote(0) == 0
     with pytest.raises(errors.ExecutionError, match="max_containers"):
         calls.selfish.remote(1)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -30,9 +31,10 @@ def test_items_are_consumed_while_they_are_produced(folder: str) -> None:
 
 def test_all_items_come_before_the_error() -> None:
     seen: list[int] = []
+    items = calls.count_and_fail.remote_gen(700)
+    seen.extend(itertools.islice(items, 700))
     with pytest.raises(calls.Custom, match="after the items"):
-        for item in calls.count_and_fail.remote_gen(700):
-            seen.append(item)
+        next(items)
     assert seen == list(range(700))
 
 

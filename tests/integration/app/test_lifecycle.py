@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import lifecycle
@@ -37,7 +37,7 @@ def configured(shared: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> BusAd
 
 
 def test_a_function_of_an_app_that_is_not_running_says_so() -> None:
-    with pytest.raises(errors.ExecutionError, match="has not been hydrated.*not running"):
+    with pytest.raises(errors.ExecutionError, match=r"has not been hydrated.*not running"):
         lifecycle.square.remote(1)
     with pytest.raises(AttributeError):
         _ = lifecycle.square.object_id
@@ -198,5 +198,3 @@ def test_decorating_what_workers_could_not_find_is_refused() -> None:
 
     with pytest.raises(errors.InvalidError, match="parentheses"):
         app.function(lambda: None)  # type: ignore[arg-type]
-
-

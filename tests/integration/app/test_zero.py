@@ -28,9 +28,7 @@ async def test_every_call_is_answered_while_workers_come_and_go(zero_running: No
         pids: set[int] = set()
         for burst in range(6):
             numbers = range(burst * 100, burst * 100 + 100)
-            answers = await asyncio.gather(
-                *(connection.request(SUBJECT, str(i).encode(), timeout=20) for i in numbers)
-            )
+            answers = await asyncio.gather(*(connection.request(SUBJECT, str(i).encode(), timeout=20) for i in numbers))
             assert [int(answer.data) for answer in answers] == [i * i for i in numbers]
             pids.add(int((await connection.request("busfn.main.fn.zero.pid", timeout=20)).data))
             await _no_worker(connection, "zero-square")
