@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -49,6 +49,12 @@ class FunctionDecorator:
 
     @overload
     def __call__(self, raw: Callable[P, Generator[R, Any, Any]]) -> Function[P, R, Generator[R, Any, Any]]: ...
+
+    @overload
+    def __call__(self, raw: Callable[P, AsyncIterator[R]]) -> Function[P, R, AsyncIterator[R]]: ...
+
+    @overload
+    def __call__(self, raw: Callable[P, Iterator[R]]) -> Function[P, R, Iterator[R]]: ...
 
     @overload
     def __call__(self, raw: Callable[P, Coroutine[Any, Any, R]]) -> Function[P, R, Coroutine[Any, Any, R]]: ...

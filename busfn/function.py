@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-L = TypeVar("L")
+L_co = TypeVar("L_co", covariant=True)
 
 DEEPEST = 100
 """Functions that may wait for one another before busfn calls it an endless recursion."""
@@ -37,23 +37,23 @@ EMPTY = Payload(content_type="", body=b"")
 
 
 @dataclass(frozen=True, slots=True)
-class Definition(Generic[L]):
+class Definition(Generic[L_co]):
     """What is known of a function that is defined in this process."""
 
     app: App
-    raw: Callable[..., L]
+    raw: Callable[..., L_co]
     options: Options
     is_generator: bool
 
 
-class Function(Generic[P, R, L]):
+class Function(Generic[P, R, L_co]):
     """A function that runs in workers.
 
-    ``P`` are its parameters, ``R`` what a remote call returns (the item type of a generator), ``L`` what a local call
-    returns (a coroutine for an async function).
+    ``P`` are its parameters, ``R`` what a remote call returns (the item type of a generator), ``L_co`` what a local
+    call returns (a coroutine for an async function).
     """
 
-    def __init__(self, target: Target, binding: Binding, definition: Definition[L] | None = None) -> None:
+    def __init__(self, target: Target, binding: Binding, definition: Definition[L_co] | None = None) -> None:
         self._target = target
         self._binding = binding
         self._definition = definition
@@ -134,17 +134,17 @@ class Function(Generic[P, R, L]):
         return for_each_dual(self._map_source("for_each"))
 
     @property
-    def hydrate(self) -> Dual[[], Function[P, R, L]]:
+    def hydrate(self) -> Dual[[], Function[P, R, L_co]]:
         """Make sure that the handle can be used; returns the handle."""
         return Dual(f"{self.name}.hydrate", self._start_hydrate)
 
-    def local(self, *args: P.args, **kwargs: P.kwargs) -> L:
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> L_co:
         """Call the function here, in this process and thread."""
         return self._defined("local").raw(*args, **kwargs)
 
-    def get_raw_f(self) -> Callable[P, L]:
+    def get_raw_f(self) -> Callable[P, L_co]:
         """The very function that was decorated."""
-        return cast(Callable[P, L], self._defined("get_raw_f").raw)
+        return cast(Callable[P, L_co], self._defined("get_raw_f").raw)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         raise TypeError(
@@ -152,7 +152,7 @@ class Function(Generic[P, R, L]):
             f" or {self.name}.local(...) to run it here"
         )
 
-    def _defined(self, use: str) -> Definition[L]:
+    def _defined(self, use: str) -> Definition[L_co]:
         if self._definition is None:
             raise ExecutionError(
                 f"{self!r}: the definition is missing here, so `.{use}` cannot work;"
@@ -160,9 +160,9 @@ class Function(Generic[P, R, L]):
             )
         return self._definition
 
-    def _start_hydrate(self) -> Pending[Function[P, R, L]]:
+    def _start_hydrate(self) -> Pending[Function[P, R, L_co]]:
         self._binding.require(repr(self))
-        done: Pending[Function[P, R, L]] = Future()
+        done: Pending[Function[P, R, L_co]] = Future()
         done.set_result(lambda: self)
         return done
 

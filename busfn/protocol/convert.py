@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from busfn.errors import InvalidError
-from busfn.protocol.shapes import is_dict
+from busfn.protocol.shapes import is_dataclass, is_dict
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -123,7 +123,7 @@ def _tuple(value: Any, args: Sequence[Any], path: str) -> Any:
     if not args or (len(args) == 2 and args[1] is Ellipsis):
         return _sequence(tuple)(value, args[:1], path)
     if not isinstance(value, list | tuple) or len(cast("Sequence[Any]", value)) != len(args):
-        return _refuse(value, f"a list of {len(args)}", path)
+        return _refuse(cast(object, value), f"a list of {len(args)}", path)
     pairs = zip(cast("Sequence[Any]", value), args, strict=True)
     return tuple(convert(one, hint, f"{path}[{i}]") for i, (one, hint) in enumerate(pairs))
 
@@ -147,7 +147,7 @@ _CONTAINERS: dict[Any, Callable[[Any, Sequence[Any], str], Any]] = {
 }  # fmt: skip
 
 
-def _class(value: Any, hint: type, path: str) -> Any:
+def _class(value: Any, hint: type[Any], path: str) -> Any:
     scalar = _SCALARS.get(hint)
     if scalar is not None:
         return _scalar(value, hint, *scalar, path)
@@ -158,7 +158,7 @@ def _class(value: Any, hint: type, path: str) -> Any:
     parse = _FROM_TEXT.get(hint)
     if parse is not None:
         return _text(value, parse, hint, path)
-    if dataclasses.is_dataclass(hint):
+    if is_dataclass(hint):
         return _dataclass(value, hint, path)
     validate = getattr(hint, "model_validate", None)
     if validate is not None:
@@ -176,7 +176,7 @@ def _is_instance(value: Any, hint: type) -> bool:
         return True
 
 
-def _scalar(value: Any, hint: type, accepted: tuple[type, ...], expected: str, path: str) -> Any:
+def _scalar(value: Any, hint: type[Any], accepted: tuple[type, ...], expected: str, path: str) -> Any:
     if type(value) not in accepted:
         return _refuse(value, expected, path)
     try:
@@ -198,7 +198,7 @@ _FROM_TEXT: dict[type, Callable[[str], Any]] = {
 }  # fmt: skip
 
 
-def _text(value: Any, parse: Callable[[str], Any], hint: type, path: str) -> Any:
+def _text(value: Any, parse: Callable[[str], Any], hint: type[Any], path: str) -> Any:
     is_number = hint is decimal.Decimal and type(value) in (int, float)
     if not isinstance(value, str) and not is_number:
         return _refuse(value, f"a {hint.__name__} as text", path)

@@ -24,12 +24,16 @@ _ENDINGS = (StopIteration, StopAsyncIteration)
 """Raised in a caller's generator or coroutine these would end it, not report a failure."""
 _HEAP_TYPE = 1 << 9
 
+_GROUP: type[BaseException] = BaseExceptionGroup
+
 
 def rebuild(failure: Failure) -> BaseException:
     """The exception to raise."""
     error = _same_class(failure) or _remote_error(failure)
     if failure.notes:
-        vars(error)["__notes__"] = [note if isinstance(note, str) else _shown(note) for note in failure.notes]
+        vars(error)["__notes__"] = [
+            note if isinstance(note, str) else _shown(note) for note in cast("list[object]", failure.notes)
+        ]
     # Not by assignment: the class may have a `__setattr__`, as frozen dataclasses do.
     if failure.cause is not None:
         object.__setattr__(error, "__cause__", rebuild(failure.cause))
@@ -49,7 +53,7 @@ def _same_class(failure: Failure) -> BaseException | None:
         kind = _find_class(failure.type)
         if kind is None or not failure.whole:
             return None
-        members = [[rebuild(member) for member in failure.group]] if issubclass(kind, BaseExceptionGroup) else []
+        members = [[rebuild(member) for member in failure.group]] if issubclass(kind, _GROUP) else []
         error = _build(kind, [*failure.args, *members])
         for name, value in failure.state.items():
             if name != "__notes__":
@@ -67,7 +71,7 @@ def _find_class(name: str) -> type[BaseException] | None:
         # Not getattr: a module's own `__getattr__` may import more, or raise anything.
         namespace = type.__getattribute__ if isinstance(found, type) else object.__getattribute__
         found = None if found is None else cast("dict[str, object]", namespace(cast(Any, found), "__dict__")).get(part)
-    if not isinstance(found, type) or not issubclass(found, Exception | BaseExceptionGroup):
+    if not isinstance(found, type) or not issubclass(found, (Exception, _GROUP)):
         return None  # not even BaseException: sys.exit() in a body must not end the caller
     return None if issubclass(found, _ENDINGS) else found
 

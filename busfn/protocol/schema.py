@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from busfn.protocol.convert import hints_of, meaning
+from busfn.protocol.shapes import is_dataclass
 
 Schema = dict[str, Any]
 
@@ -72,7 +73,7 @@ def schema_of(hint: Any) -> Schema:
     return _schema(hint, ())
 
 
-def _schema(hint: Any, around: tuple[type, ...]) -> Schema:
+def _schema(hint: Any, around: tuple[type[Any], ...]) -> Schema:
     """``around`` are the dataclasses it stands in: one that holds itself ends there."""
     hint = meaning(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -88,7 +89,7 @@ def _schema(hint: Any, around: tuple[type, ...]) -> Schema:
     return dict(_SIMPLE[kind]) if kind in _SIMPLE else _class(kind, around)
 
 
-def _generic(origin: type, args: tuple[Any, ...], around: tuple[type, ...]) -> Schema:
+def _generic(origin: type, args: tuple[Any, ...], around: tuple[type[Any], ...]) -> Schema:
     if issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _schema(args[1] if len(args) == 2 else Any, around)}
     if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
@@ -98,10 +99,10 @@ def _generic(origin: type, args: tuple[Any, ...], around: tuple[type, ...]) -> S
     return {}
 
 
-def _class(hint: type, around: tuple[type, ...]) -> Schema:
+def _class(hint: type[Any], around: tuple[type[Any], ...]) -> Schema:
     if issubclass(hint, enum.Enum):
         return {"enum": [member.value for member in hint]}
-    if dataclasses.is_dataclass(hint):
+    if is_dataclass(hint):
         return {"type": "object", "title": hint.__name__} if hint in around else _dataclass(hint, (*around, hint))
     model_schema = getattr(hint, "model_json_schema", None)
     if model_schema is not None:
@@ -116,7 +117,7 @@ def _model(model_schema: Callable[[], Schema]) -> Schema:
         return {}
 
 
-def _dataclass(hint: Any, around: tuple[type, ...]) -> Schema:
+def _dataclass(hint: Any, around: tuple[type[Any], ...]) -> Schema:
     hints = hints_of(hint)
     fields = [f for f in dataclasses.fields(hint) if f.init]
     missing = dataclasses.MISSING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, TypeGuard
 
 
@@ -11,6 +12,11 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 
 def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
+
+
+def is_dataclass(value: object) -> bool:
+    """Whether it is a dataclass or an instance of one; without narrowing its type to something nobody can use."""
+    return dataclasses.is_dataclass(value)
 
 
 def is_named(value: object) -> TypeGuard[dict[str, Any]]:

@@ -48,7 +48,7 @@ class Console:
     def error(self, text: str) -> None:
         """What went wrong."""
         self._stop_bars()
-        self._print(text if 'File "' in text else f"Error: {text}")  # a traceback says what it is
+        self._print(text)
 
     def progress(self, progress: Progress) -> None:
         """Show how far a map is."""

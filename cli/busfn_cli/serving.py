@@ -60,7 +60,7 @@ def _specs(request: ServeRequest) -> Sequence[FunctionSpec]:
     apps = {key: value for key, value in namespace.items() if isinstance(value, App)}
     if name in apps or (not name and len(apps) == 1):
         chosen = specs(apps[name] if name else next(iter(apps.values())))
-    elif name:
+    elif name or not apps:
         target = choose(namespace, name, shown)
         if isinstance(target.what, LocalEntrypoint):
             raise InvalidError(f"{name} is a local entrypoint: it runs in the caller, workers serve functions")

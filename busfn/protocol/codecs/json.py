@@ -11,6 +11,7 @@ import uuid
 from typing import Any, cast
 
 from busfn.errors import ProtocolError, SerializationError
+from busfn.protocol.shapes import is_dataclass
 
 
 def encode(value: object) -> bytes:
@@ -48,10 +49,11 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, decimal.Decimal | uuid.UUID):
         return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    dump = getattr(type(value), "model_dump", None)
+    kind: Any = type(value)
+    dump = getattr(kind, "model_dump", None)
     if dump is not None:  # a pydantic model
-        return value.model_dump(mode="json")
+        return cast(Any, value).model_dump(mode="json")
     advice = " (encode bytes as text first)" if isinstance(value, bytes | bytearray) else ""
-    raise TypeError(f"a {type(value).__name__} is not JSON{advice}")
+    raise TypeError(f"a {kind.__name__} is not JSON{advice}")

@@ -18,6 +18,9 @@ import msgpack
 
 from busfn.errors import ProtocolError
 
+_packb: Callable[..., bytes] = cast(Any, msgpack).packb  # untyped
+_unpackb: Callable[..., Any] = cast(Any, msgpack).unpackb
+
 MAX_DEPTH = 64
 """Containers inside containers; deeper values are left to pickle."""
 MOST_KEY = 80
@@ -55,10 +58,14 @@ def _unpack(data: bytes, depth: int) -> Any:
     """Each extension inside another takes tens of KiB of C stack: Python's own limit would come too late."""
     if depth > MAX_DEPTH + 1:
         raise ProtocolError("this msgpack is nested too deeply")
+
+    def read_ext(code: int, inner: bytes) -> Any:
+        return _from_ext(code, inner, depth + 1)
+
     try:
-        return msgpack.unpackb(
+        return _unpackb(
             data,
-            ext_hook=lambda code, inner: _from_ext(code, inner, depth + 1),
+            ext_hook=read_ext,
             strict_map_key=False,
             raw=False,
             unicode_errors="surrogatepass",
@@ -125,7 +132,8 @@ _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID = 6, 7, 8, 9, 10, 11
 
 
 def _to_ext(value: Any) -> msgpack.ExtType:
-    writer = _WRITERS.get(type(value))
+    kind: Any = type(value)
+    writer = _WRITERS.get(kind)
     if writer is None:
         raise TypeError(f"not plain: {type(value).__name__}")
     code, encode = writer
@@ -133,10 +141,7 @@ def _to_ext(value: Any) -> msgpack.ExtType:
 
 
 def _nested(value: object) -> bytes:
-    return cast(
-        bytes,
-        msgpack.packb(value, default=_to_ext, strict_types=True, use_bin_type=True, unicode_errors="surrogatepass"),
-    )
+    return _packb(value, default=_to_ext, strict_types=True, use_bin_type=True, unicode_errors="surrogatepass")
 
 
 def _list_of(value: Iterable[Any]) -> bytes:

@@ -49,15 +49,20 @@ def find(module: str, qualname: str) -> Any:
     return found
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+_Base: Any = cloudpickle.Pickler  # untyped
+
+
+class _Pickler(_Base):  # type: ignore[misc]
     def __init__(self, out: io.BytesIO, main_module: str) -> None:
-        super().__init__(out, protocol=PICKLE_PROTOCOL)
+        base: Any = super()
+        base.__init__(out, protocol=PICKLE_PROTOCOL)
         self._main_module = main_module
 
     def reducer_override(self, obj: Any) -> Any:
         if self._main_module and _lives_in_main(obj):
             return find, (self._main_module, obj.__qualname__)
-        return super().reducer_override(obj)
+        base: Any = super()
+        return base.reducer_override(obj)
 
 
 def _lives_in_main(obj: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import cast
+from typing import Any, cast
 
 import msgpack
 
@@ -131,5 +131,6 @@ class Outlet:
 
 def _array(packed: list[bytes]) -> bytes:
     """A msgpack array of items that are packed already."""
-    packer = msgpack.Packer()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] msgpack has no types
-    return cast(bytes, packer.pack_array_header(len(packed))) + b"".join(packed)
+    untyped = cast(Any, msgpack)  # the package has no types
+    header: bytes = untyped.Packer().pack_array_header(len(packed))
+    return header + b"".join(packed)

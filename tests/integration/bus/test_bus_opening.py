@@ -169,7 +169,7 @@ async def test_a_server_without_handshake_first_is_explained(launch, certificate
     server = launch(extra_config=tls_config(certificate, first=False))
     address = BusAddress(servers=server.address.servers, token=server.address.token, tls=True, tls_ca=certificate[0])
     with pytest.raises(ConnectionError, match="handshake_first"):
-        await connect(address, name="test", timeout=2)
+        await connect(address, name="test", timeout=10)
 
 
 async def test_an_unknown_certificate_is_refused(launch, certificate):

@@ -44,12 +44,12 @@ def raises_from_ours(error: BaseException) -> BaseException:
 
 
 def test_an_error_of_ours_without_user_code_is_its_message_alone():
-    assert describe(raises_from_ours(InvalidError("this is\nwrong"))) == "this is\nwrong"
-    assert describe(raises_from_ours(ServiceError("gone"))) == "gone"
+    assert describe(raises_from_ours(InvalidError("this is\nwrong"))) == "Error: this is\nwrong"
+    assert describe(raises_from_ours(ServiceError("gone"))) == "Error: gone"
 
 
 def test_another_error_without_user_code_keeps_its_class():
-    assert describe(raises_from_ours(ValueError("what"))) == "ValueError: what"
+    assert describe(raises_from_ours(ValueError("what"))) == "Error: ValueError: what"
 
 
 @pytest.mark.parametrize("package", [busfn, busfn_cli])
@@ -70,6 +70,38 @@ def test_our_frames_are_left_out(package):
 def test_a_users_file_whose_path_looks_like_ours_stays(tmp_path: Path):
     file = str(tmp_path / "busfn" / "mine.py")
     assert f'File "{file}", line 1' in describe(caught(compiled("1 / 0", file)))
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_what_led_to_an_error_of_ours_inside_busfn_is_not_shown(explicit):
+    low = raises_from_ours(OSError("refused"))
+    error = raises_from_ours(ServiceError("no server: refused"))
+    error.__cause__, error.__context__ = (low if explicit else None), low
+    assert describe(error) == "Error: no server: refused"
+
+    def users() -> None:
+        raise error
+
+    text = describe(caught(users))
+    assert "in users" in text
+    assert "OSError" not in text
+
+
+def test_users_code_that_led_to_an_error_of_ours_is_shown():
+    def users() -> None:
+        {}["missing"]
+
+    error = raises_from_ours(ServiceError("cannot be pickled"))
+    error.__cause__ = caught(users)
+    text = describe(error)
+    assert "in users" in text
+    assert "KeyError: 'missing'" in text
+    assert text.endswith("ServiceError: cannot be pickled")
+
+
+def test_a_message_that_contains_a_traceback_is_still_a_message():
+    message = 'it failed to start:\nTraceback (most recent call last):\n  File "a.py", line 1\nKeyError: 1'
+    assert describe(raises_from_ours(ServiceError(message))) == f"Error: {message}"
 
 
 def test_causes_and_contexts_are_shown_without_our_frames():
@@ -112,3 +144,11 @@ def test_a_syntax_error_shows_the_line(tmp_path: Path):
     assert text.startswith(f'File "{file}", line 1')
     assert "x = = 1" in text
     assert text.endswith("SyntaxError: invalid syntax")
+
+
+def test_an_error_that_caused_itself_is_shown_once():
+    def users() -> None:
+        error = ServiceError("round")
+        raise error from error
+
+    assert describe(caught(users)).count("ServiceError: round") == 1

@@ -125,3 +125,8 @@ def test_a_job_keeps_what_settles_it():
     one = job(2)
     assert (one.kind, one.slot, one.token, one.sequence) == (Kind.JOB, 3, "token", 9)
     assert one.wire is one.call
+
+
+def test_a_call_that_came_directly_has_nothing_to_settle():
+    direct = Job(job(0).call, Kind.DIRECT, 0)
+    assert (direct.token, direct.sequence) == ("", 0)
