@@ -153,7 +153,7 @@ def _credentials(url: str, address: BusAddress) -> dict[str, Any]:
 
 def _need_nkeys() -> dict[str, Any]:
     try:
-        import_module("nkeys")  # nats-py imports it where it signs, too late for a good message
+        import_module("nkeys")  # nats-py imports it itself, and fails with a worse message
     except ImportError as error:
         raise InvalidError("credentials with keys need the package nkeys: pip install 'nats-py[nkeys]'") from error
     return {}

@@ -19,6 +19,10 @@ def is_dataclass(value: object) -> bool:
     return dataclasses.is_dataclass(value)
 
 
+def kind_of(value: object) -> type[Any]:
+    return type(value)
+
+
 def is_named(value: object) -> TypeGuard[dict[str, Any]]:
     """A dict whose keys are all text."""
     return is_dict(value) and all(isinstance(key, str) for key in value)

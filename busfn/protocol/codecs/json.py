@@ -11,7 +11,7 @@ import uuid
 from typing import Any, cast
 
 from busfn.errors import ProtocolError, SerializationError
-from busfn.protocol.shapes import is_dataclass
+from busfn.protocol.shapes import is_dataclass, kind_of
 
 
 def encode(value: object) -> bytes:
@@ -51,7 +51,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    kind: Any = type(value)
+    kind = kind_of(value)
     dump = getattr(kind, "model_dump", None)
     if dump is not None:  # a pydantic model
         return cast(Any, value).model_dump(mode="json")

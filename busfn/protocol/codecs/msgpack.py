@@ -17,6 +17,7 @@ from typing import Any, cast
 import msgpack
 
 from busfn.errors import ProtocolError
+from busfn.protocol.shapes import kind_of
 
 _packb: Callable[..., bytes] = cast(Any, msgpack).packb  # untyped
 _unpackb: Callable[..., Any] = cast(Any, msgpack).unpackb
@@ -132,7 +133,7 @@ _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID = 6, 7, 8, 9, 10, 11
 
 
 def _to_ext(value: Any) -> msgpack.ExtType:
-    kind: Any = type(value)
+    kind = kind_of(value)
     writer = _WRITERS.get(kind)
     if writer is None:
         raise TypeError(f"not plain: {type(value).__name__}")
