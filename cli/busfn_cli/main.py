@@ -8,13 +8,18 @@ from collections.abc import Sequence
 
 from busfn.hostprocess import launch_host
 
+EXIT_INTERRUPTED = 130
+
 
 def main() -> None:
     """The `busfn` command."""
-    host = _host_for(sys.argv[1:])
-    from busfn_cli.commands.root import build
+    try:
+        host = _host_for(sys.argv[1:])
+        from busfn_cli.commands.root import build
 
-    build()(prog_name="busfn", obj=host)
+        build()(prog_name="busfn", obj=host)
+    except KeyboardInterrupt:  # so early that nothing else has caught it
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _host_for(arguments: Sequence[str]) -> subprocess.Popen[bytes] | None:

@@ -223,9 +223,12 @@ def test_nothing_survives_a_killed_command(cli, poll):
     poll(lambda: not cli.leftovers(), 10.0)
 
 
-def test_nothing_is_left_when_it_is_killed_at_its_start(cli, poll):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_nothing_is_left_when_it_is_ended_at_its_start(cli, poll, number, code):
     run = cli.start("run", "example.py::hold", "--folder", cli.folder)
     poll(lambda: any("busfn_services.host" in line for line in cli.processes().values()))
-    run.signal(signal.SIGKILL)
-    run.wait()
+    run.signal(number)
+    ended = run.end()
+    assert ended.code == code
+    assert "Traceback" not in ended.err
     poll(lambda: not cli.leftovers(), 10.0)
