@@ -34,13 +34,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import names on first use: a process that only starts another one should not pay for all of busfn."""
-    if name == "errors":
-        return importlib.import_module("busfn.errors")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'busfn' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # a checker shall see the names above, and complain about others
+
+    def __getattr__(name: str) -> object:
+        """Import names on first use: a process that only starts another one should not pay for all of busfn."""
+        if name == "errors":
+            return importlib.import_module("busfn.errors")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'busfn' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

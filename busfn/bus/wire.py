@@ -200,13 +200,19 @@ async def _ignore(error: Exception) -> None:
     """Errors of the handshake are raised, too."""
 
 
+def _broke_off(error: Exception) -> bool:
+    """A server that expects plain text gets a TLS greeting: it says nothing, hangs up, or answers in clear."""
+    hung_up = "empty response from server" in str(error)
+    return hung_up or isinstance(error, (ssl.SSLError, ConnectionResetError, asyncio.TimeoutError))
+
+
 def _explain(error: Exception, url: str, address: BusAddress) -> Error:
     where, text = bare(url), str(error)
     if "authorization" in text.lower() or "authentication" in text.lower():
         return AuthError(f"the server at {where} refused our credentials ({text.removeprefix('nats: ')})")
-    if wants_tls(url, address) and isinstance(error, (ssl.SSLError, ConnectionResetError)):
+    if wants_tls(url, address) and _broke_off(error):
         return ConnectionError(
-            f"no TLS with the server at {where}: {error}."
+            f"no TLS with the server at {where}: {text or 'no answer in time'}."
             " busfn sends nothing in clear when TLS is asked for: the server needs `tls { handshake_first: true }`"
         )
     if isinstance(error, (OSError, asyncio.TimeoutError)):
