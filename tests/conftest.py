@@ -11,11 +11,15 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import hypothesis
 import pytest
 
 from busfn.bus.core import NatsBus, connect
 from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress
+
+hypothesis.settings.register_profile("machine", deadline=None)  # a busy machine is no bug
+hypothesis.settings.load_profile("machine")
 
 BUSES = ("memory", "embedded", "container")
 

@@ -84,6 +84,7 @@ class Conversation:
         self._liveness = Liveness(time.monotonic())
         self._channel: Channel | None = None
         self._unserved = 0
+        self._looking = False
         self.committed = False
         """Set once something of the answer was used: from then on a lost worker is an error, not a resend."""
 
@@ -172,13 +173,17 @@ class Conversation:
         elif action is Action.RESEND:
             self._liveness.sent(time.monotonic())
             self._send()
-        elif action is Action.LOOK:
+        elif action is Action.LOOK and not self._looking:
             self._spawn(self._look())
         elif action is Action.GIVE_UP:
             self.fail(ServiceError(f"{self._target.label} (call {self._call.call}): no worker answers"))
 
     async def _look(self) -> None:
-        found = await self._link.bus.queues.peek(self._link.subjects.stream("OVF"), self._liveness.sequence)
+        self._looking = True
+        try:
+            found = await self._link.bus.queues.peek(self._link.subjects.stream("OVF"), self._liveness.sequence)
+        finally:
+            self._looking = False
         self._act(self._liveness.looked(time.monotonic(), found=found is not None))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

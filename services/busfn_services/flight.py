@@ -27,6 +27,7 @@ _COUNT = struct.Struct("<I")
 _CURSOR_AT, _UPTO_AT, _END_AT = 12, 16, 20
 _STARTED = struct.Struct("<d")
 _STARTED_AT = 32
+_ACCEPTED, _TEXT = 40, 48
 _ROOM = RECORD_SIZE - _FIXED.size
 
 
@@ -96,6 +97,8 @@ class FlightTable:
         token, reply = entry.token.encode(), entry.reply.encode()
         if len(token) + len(reply) > _ROOM:
             raise ValueError("the subjects of this delivery are too long for the in-flight table")
+        if max(entry.first, entry.crashes, entry.end) >= 1 << 32:
+            raise ValueError("the numbers of this delivery are too large for the in-flight table")
         _FIXED.pack_into(
             self._map, at, 0, entry.kind, entry.foreign, entry.first, entry.crashes, entry.cursor, entry.upto,
             entry.end, entry.sequence, entry.started, entry.accepted, entry.call.encode(), len(token), len(reply),
@@ -125,17 +128,20 @@ class FlightTable:
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """The records in use."""
         for slot in range(RECORDS):
-            at = HEADER_SIZE + slot * RECORD_SIZE
-            if self._map[at]:
-                yield slot, self._read(at)
+            entry = self._read(HEADER_SIZE + slot * RECORD_SIZE)
+            if entry is not None:
+                yield slot, entry
 
-    def _read(self, at: int) -> Entry:
-        fixed = _FIXED.unpack_from(self._map, at)
+    def _read(self, at: int) -> Entry | None:
+        """A record; None for one that is empty, or was emptied (and perhaps filled again) while it was read."""
+        record = self._map[at : at + RECORD_SIZE]
+        if not record[0] or not self._map[at] or self._map[at + _ACCEPTED : at + _TEXT] != record[_ACCEPTED:_TEXT]:
+            return None
+        fixed = _FIXED.unpack_from(record)
         _, kind, foreign, first, crashes, cursor, upto, end = fixed[:8]
         sequence, started, accepted, call, token_size, reply_size = fixed[8:]
-        text = at + _FIXED.size
-        token = self._map[text : text + token_size]
-        reply = self._map[text + token_size : text + token_size + reply_size]
+        text = record[_FIXED.size :]
+        token, reply = text[:token_size], text[token_size : token_size + reply_size]
         return Entry(
             kind=Kind(kind), foreign=bool(foreign), call=call.rstrip(b"\0").decode(), first=first, crashes=crashes,
             cursor=cursor, upto=upto, end=end, sequence=sequence, started=started, accepted=accepted,

@@ -27,6 +27,8 @@ class WorkerView:
     """All it does is wait for nested calls."""
     idle_for: float = 0.0
     """Seconds since it had nothing to do; 0 while it is busy."""
+    held: int = 0
+    """Deliveries that it has and did not settle yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class Sample:
     backlog: int
     """Messages that nobody has taken."""
     workers: tuple[WorkerView, ...] = ()
+    unsettled: int = 0
+    """Deliveries that were handed out and not settled."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for a worker. Deliveries that a worker gave back, or took to its grave, count as handed out:
+        while there are workers these get them again, and while there are none somebody must start one."""
+        if any(worker.phase is not Phase.LEAVING for worker in self.workers):
+            return self.backlog
+        return self.backlog + max(0, self.unsettled - sum(worker.held for worker in self.workers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,7 @@ def decide(sample: Sample, scaling: Scaling, cores: int) -> Decision:
     """
     staying = [worker for worker in sample.workers if worker.phase is not Phase.LEAVING]
     waiting = sum(worker.waiting for worker in staying)
-    need = sample.backlog + sum(worker.busy for worker in staying)
+    need = sample.waiting + sum(worker.busy for worker in staying)
     cap = cores + waiting if scaling.max_containers is None else scaling.max_containers
     wanted = max(scaling.min_containers, min(need + (scaling.buffer_containers if need else 0), cap))
     # Workers on their way out still hold memory and a core: a hard cap counts them, too.

@@ -18,6 +18,9 @@ from busfn_services.handon import Context
 TICK = 0.25
 """Seconds between looks at a function that has work or workers; one without is not looked at."""
 
+AWAKE = 1.0
+"""Seconds of looking after a wake-up: a server tells of a stored message a moment before it counts it."""
+
 logger = logging.getLogger("busfn.controller")
 
 
@@ -31,6 +34,7 @@ class Pool:
         self._cores = cores
         self._consumers = consumers(context.subjects, spec.app, spec.name)
         self._woken = asyncio.Event()
+        self._woken_at = 0.0
         self._activator = Activator(context, spec, self._woken.set)
         self._backoff = Backoff()
         self._task: asyncio.Task[None] | None = None
@@ -75,6 +79,7 @@ class Pool:
             try:
                 async with asyncio.timeout(TICK if active else None):
                     await self._woken.wait()
+                    self._woken_at = time.monotonic()
             except TimeoutError:
                 continue
 
@@ -83,10 +88,11 @@ class Pool:
         workers = self._launcher.workers(self._spec)
         await self._stand_in(workers)
         refusing = await self._refuse_while_broken(workers)
-        backlog = 0 if refusing else await self._backlog()
-        sample = Sample(backlog, self._launcher.workers(self._spec))
+        backlog, unsettled = (0, 0) if refusing else await self._lag()
+        sample = Sample(backlog, self._launcher.workers(self._spec), unsettled)
         await self._apply(sample, decide(sample, self._spec.scaling, self._cores))
-        return bool(sample.workers) or backlog > 0 or self._spec.scaling.min_containers > 0
+        lately = time.monotonic() - self._woken_at < AWAKE
+        return lately or bool(sample.workers) or sample.waiting > 0 or self._spec.scaling.min_containers > 0
 
     async def _stand_in(self, workers: tuple[WorkerView, ...]) -> None:
         """The activator is a member whenever no worker is; a worker that serves a single input never is one."""
@@ -104,9 +110,9 @@ class Pool:
         await self._activator.accept()
         return pausing
 
-    async def _backlog(self) -> int:
+    async def _lag(self) -> tuple[int, int]:
         lags = [await self._bus.queues.lag(consumer.stream, consumer.name) for consumer in self._consumers]
-        return sum(lag.pending for lag in lags)
+        return sum(lag.pending for lag in lags), sum(lag.unsettled for lag in lags)
 
     async def _apply(self, sample: Sample, decision: Decision) -> None:
         if self._backoff.pausing(time.monotonic()):

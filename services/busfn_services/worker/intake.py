@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from busfn.bus.base import Channel, Delivery, Message, Puller, Subscription, Verdict
-from busfn.errors import Error
+from busfn.errors import Error, ProtocolError
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import SPILL, fetch, spills, stow
 from busfn.protocol.control import read_control
@@ -99,9 +99,15 @@ class Intake:
             self._accept(call, kind, delivery.token, delivery.sequence)
 
     def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0) -> None:
-        slot = self._free.pop()
-        job = Job(call, kind, slot, token, sequence)
-        self._table.fill(slot, _entry(job))
+        job = Job(call, kind, self._free[-1], token, sequence)
+        try:
+            self._table.fill(job.slot, _entry(job))
+        except ValueError as error:
+            self._refuse(call, ProtocolError(str(error)))
+            if token:
+                self._bus.queues.settle(token, Verdict.ACK)
+            return
+        self._free.pop()
         self._held.add(job)
         self._limiter.take(job.inputs)
         if self._spec.is_generator:

@@ -84,6 +84,7 @@ class Chunk:
         self._first = job.begin
         self._since = time.monotonic()
         self._done = 0
+        self._upto = job.begin
 
     def inputs(self) -> Iterator[Input]:
         try:
@@ -93,7 +94,8 @@ class Chunk:
             return
         rows, kwargs = list(inputs), inputs.kwargs
         while offsets := self._job.take(self._slice_size()):
-            self._port.started(self._job, offsets.stop)
+            self._upto = offsets.stop
+            self._port.started(self._job, self._upto)
             for offset in offsets:
                 yield offset, (rows[offset], kwargs)
             self._done += len(offsets)
@@ -102,12 +104,14 @@ class Chunk:
         self._values.append(value)
         if time.monotonic() - self._since > HOLD:
             self._flush()
+            self._port.started(self._job, self._upto)  # the next input's time starts now, not with the slice
 
     def failed(self, offset: int, error: BaseException) -> None:
         self._flush()
         call = self._job.call
         self._port.answer(self._job, self._executor.answers.failure(call, call.index + offset, error, 1))
         self._first = offset + 1
+        self._port.started(self._job, self._upto)
 
     def finish(self) -> int:
         self._flush()

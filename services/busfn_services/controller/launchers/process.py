@@ -36,4 +36,6 @@ def _view(worker: Worker, now: float) -> WorkerView:
         return WorkerView(worker.name, Phase.LEAVING)
     idle_for = now - worker.idle_since if worker.idle_since else 0.0
     phase = _PHASES.get(worker.state, Phase.LEAVING)
-    return WorkerView(worker.name, phase, worker.busy > 0, worker.waiting, idle_for)
+    entries = [entry for _, entry in worker.table.entries()]
+    held = sum(1 for entry in entries if entry.token)
+    return WorkerView(worker.name, phase, bool(entries), worker.waiting, idle_for, held)
