@@ -104,6 +104,10 @@ class App:
             raise InvalidError("Did you forget parentheses? Write `@app.local_entrypoint()`")
 
         def mark(raw: Callable[P, R]) -> LocalEntrypoint[P, R]:
+            if is_generator_function(raw):
+                raise InvalidError(
+                    f"{raw.__qualname__} is a generator, which would never run: a local entrypoint prints"
+                )
             entrypoint = LocalEntrypoint(self, name or raw.__qualname__, raw)
             if entrypoint.name in self.entrypoints:
                 raise InvalidError(f"{self!r} has a local entrypoint named {entrypoint.name!r} already")

@@ -196,7 +196,7 @@ class Function(Generic[P, R, L_co]):
     def _call(self, client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         call = self._new_call()
         scope = call.scope(self._target.app, self._target.function)
-        payload = client.link.codecs.encode(pack_arguments(args, kwargs), scope=scope, what="args")
+        payload = client.link.codecs.encode(pack_arguments(args, kwargs), scope=scope, what="" if kwargs else "args")
         return call.copy(payload=payload)
 
     def _new_call(self) -> Call:

@@ -146,7 +146,7 @@ class Mapping:
         else:
             inputs = Inputs(columns=None, rows=[list(row) for row in rows], kwargs=self._options.kwargs)
         scope = call.scope(self._target.app, self._target.function)
-        return self._link.codecs.encode(inputs.pack(), scope=scope, what="inputs")
+        return self._link.codecs.encode(inputs.pack(), scope=scope, what="")
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Answer):

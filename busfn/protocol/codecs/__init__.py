@@ -61,7 +61,8 @@ class Codecs:
     """Name under which the other side knows our ``__main__``."""
 
     def encode(self, value: object, *, scope: str, what: str = "value", accept: str = "") -> Payload:
-        """Bytes that carry the value exactly. ``scope`` says which message it is for, ``what`` names it in errors.
+        """Bytes that carry the value exactly. ``scope`` says which message it is for, ``what`` names it in errors;
+        leave it empty for packed arguments, which name themselves.
 
         Raises `SerializationError`, with the path of the offender, before anything is sent.
         """
@@ -90,7 +91,7 @@ class Codecs:
         return pickle.loads(payload.body)
 
     def _pickled(self, value: object, scope: str, what: str, reason: NotPlain) -> Payload:
-        where = f"{what}{reason.path}"
+        where = f"{what}{reason.path}" if what else _place(reason.path)
         if self.key is None:
             raise SerializationError(
                 f"{where} is a {reason.type_name}, which is not plain data, and pickle is off because there is no"
@@ -118,3 +119,12 @@ class Codecs:
         expected = self._sign(scope, payload.body).encode()
         if not hmac.compare_digest(expected, payload.signature.encode(errors="replace")):
             raise ProtocolError("a pickle arrived with a wrong signature; it was not unpickled")
+
+
+def _place(path: str) -> str:
+    """A place in packed arguments or inputs as the caller knows it: ``args[0]``, ``kwargs['x']``."""
+    column = re.match(r"\['columns'\]\[(\d+)\]\[\d+\]", path)
+    row = re.match(r"\['rows'\]\[\d+\]\[(\d+)\]", path)
+    if found := column or row:
+        return f"args[{found[1]}]{path[found.end() :]}"
+    return re.sub(r"^\['(\w+)'\]", r"\1", path) or "an argument"

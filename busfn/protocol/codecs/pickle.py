@@ -12,7 +12,7 @@ import pickle
 import sys
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle
 
 from busfn.errors import DeserializationError
 

@@ -43,8 +43,11 @@ class Sample:
 
     @property
     def waiting(self) -> int:
-        """Messages that wait for a worker. Deliveries that a worker gave back, or took to its grave, count as handed out:
-        while there are workers these get them again, and while there are none somebody must start one."""
+        """Messages that wait for a worker.
+
+        Deliveries that a worker gave back, or took to its grave, count as handed out: while there are workers these get
+        them again, and while there are none somebody must start one.
+        """
         if any(worker.phase is not Phase.LEAVING for worker in self.workers):
             return self.backlog
         return self.backlog + max(0, self.unsettled - sum(worker.held for worker in self.workers))

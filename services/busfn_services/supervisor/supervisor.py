@@ -118,16 +118,19 @@ class Supervisor:
         worker.socket.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=worker.socket)
         try:
-            while line := await reader.readline():
-                event = json.loads(line)
-                if event["event"] == "ready" and worker.state is State.STARTING:
-                    worker.state = State.READY
-                elif event["event"] == "failed":
-                    worker.failure = event["text"]
-                self.on_change(worker)
+            await self._obey_worker(worker, reader)
             await worker.gone.wait()
         finally:
             writer.close()
+
+    async def _obey_worker(self, worker: Worker, reader: asyncio.StreamReader) -> None:
+        while line := await _line(reader):
+            event = json.loads(line)
+            if event["event"] == "ready" and worker.state is State.STARTING:
+                worker.state = State.READY
+            elif event["event"] == "failed":
+                worker.failure = event["text"]
+            self.on_change(worker)
 
     async def _exited(self, worker: Worker, code: int) -> None:
         was = worker.state
@@ -194,6 +197,13 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ConnectionResetError:  # the worker was killed before it had read what we told it
+        return b""
 
 
 def describe_exit(code: int) -> str:

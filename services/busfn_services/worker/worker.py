@@ -98,6 +98,7 @@ class Waiting:
 def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable) -> int:
     """The whole life of the process; returns its exit code."""
     os.environ[WORKER_VARIABLE] = config.worker
+    os.environ["BUSFN_ENV"] = config.env
     os.environ.update(config.spec.env)
     supervisor = SupervisorLink(sock)
     portal = LoopThread()
