@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from busfn import errors
     from busfn.app import App, LocalEntrypoint
+    from busfn.call import FunctionCall
     from busfn.context import current_function_call_id, current_input_id, is_local
     from busfn.function import Function
+    from busfn.spec import Retries
 
 __version__ = "0.1.0"
 
 __all__ = [
     "App",
     "Function",
+    "FunctionCall",
     "LocalEntrypoint",
+    "Retries",
     "__version__",
     "current_function_call_id",
     "current_input_id",
@@ -27,7 +31,9 @@ __all__ = [
 _HOMES = {
     "App": "busfn.app",
     "Function": "busfn.function",
+    "FunctionCall": "busfn.call",
     "LocalEntrypoint": "busfn.app",
+    "Retries": "busfn.spec",
     "current_function_call_id": "busfn.context",
     "current_input_id": "busfn.context",
     "is_local": "busfn.context",

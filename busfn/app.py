@@ -142,6 +142,8 @@ class App:
                 raw.__module__,
             )
         is_generator = is_generator_function(raw) if options.is_generator is None else options.is_generator
+        if is_generator and options.retries is not None:
+            raise InvalidError(f"{name} is a generator function: they do not support `retries`")
         definition = Definition(self, raw, options, is_generator)
         function: Function[..., Any, Any] = Function(Target(self.name, name), self._binding, definition)
         self.functions[name] = function

@@ -10,6 +10,7 @@ from busfn.config import BusAddress
 from busfn.errors import ClientClosed
 from busfn.invoke.conversation import Switchboard
 from busfn.invoke.direct import Direct
+from busfn.invoke.durable import Durable
 from busfn.invoke.link import Link, ignore_waiting
 from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import Codecs
@@ -41,6 +42,7 @@ class Client:
         self.address = address
         self.board = Switchboard(link)
         self.direct = Direct(self.board)
+        self.durable = Durable(link)
 
     @classmethod
     def open(cls, options: ClientOptions, portal: LoopThread | None = None) -> Client:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding
+from busfn.call import FunctionCall
 from busfn.client import Client
 from busfn.context import current_input
 from busfn.errors import ExecutionError, InvalidError
 from busfn.ids import new_call_id
+from busfn.invoke.durable import CallRef
 from busfn.invoke.link import Target
 from busfn.invoke.streaming import Stream
 from busfn.maps import MapDual, MapSource, for_each_dual
@@ -20,6 +22,7 @@ from busfn.protocol.arguments import pack_arguments
 from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import validate_function_name, validate_name
+from busfn.spawning import spawn_map_dual
 from busfn.spec import Options
 from busfn.sync import Dual, Pending, warn_if_blocking
 
@@ -134,6 +137,16 @@ class Function(Generic[P, R, L_co]):
         return for_each_dual(self._map_source("for_each"))
 
     @property
+    def spawn(self) -> Dual[P, FunctionCall[R]]:
+        """Hand a call over: on return it is stored and will be run, whatever becomes of us."""
+        return Dual(f"{self.name}.spawn", self._start_spawn)
+
+    @property
+    def spawn_map(self) -> Dual[..., FunctionCall[R]]:
+        """Hand over a call with many inputs: ``f.spawn_map(xs, ys, kwargs={})``; on return all of them are stored."""
+        return spawn_map_dual(self._map_source("spawn_map"), self._binding)
+
+    @property
     def hydrate(self) -> Dual[[], Function[P, R, L_co]]:
         """Make sure that the handle can be used; returns the handle."""
         return Dual(f"{self.name}.hydrate", self._start_hydrate)
@@ -177,6 +190,19 @@ class Function(Generic[P, R, L_co]):
         pending = client.direct.start(self._target, call)
         pending.add_done_callback(lambda _: client.link.waiting(-1))
         return cast("Pending[R]", pending)
+
+    def _start_spawn(self, *args: P.args, **kwargs: P.kwargs) -> Pending[FunctionCall[R]]:
+        client = self._binding.require(repr(self))
+        if self.is_generator:
+            raise InvalidError(f"Cannot `spawn` a generator function: nobody would take the items of {self.name}")
+        call = self._call(client, args, kwargs)
+        handle = FunctionCall[R](CallRef(self._target, call.call), self._binding, 1)
+
+        async def work() -> Callable[[], FunctionCall[R]]:
+            await client.durable.enqueue(self._target, call)
+            return lambda: handle
+
+        return client.link.portal.submit(work())
 
     def _start_stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream:
         client = self._binding.require(repr(self))

@@ -53,11 +53,11 @@ class MapResult(Generic[R]):
                 f" write `async for ... in {self._source.name}.aio(...)`"
             )
         if self._take():
-            yield from self._source.mapping(self._options).iterate(_rows(self._inputs, self._options.uniform))
+            yield from self._source.mapping(self._options).iterate(rows_of(self._inputs, self._options.uniform))
 
     async def __aiter__(self) -> AsyncIterator[R]:
         if self._take():
-            rows = _arows(self._inputs, self._options.uniform)
+            rows = arows_of(self._inputs, self._options.uniform)
             async with aclosing(cast(Any, self._source.mapping(self._options).aiterate(rows))) as results:
                 async for result in results:
                     yield result
@@ -92,7 +92,7 @@ class MapDual(Generic[R]):
         return_exceptions: bool = False,
     ) -> MapResult[R]:
         """Results in input order, or as they come; failures are raised, or returned in place."""
-        inputs = _checked(self._source.name, iterators, starred=self._starred)
+        inputs = checked(self._source.name, iterators, starred=self._starred)
         options = MapOptions(
             kwargs=kwargs or {},
             ordered=order_outputs,
@@ -136,7 +136,7 @@ def _never(*_args: Any, **_kwargs: Any) -> Future[Callable[[], None]]:
     raise AssertionError("for_each iterates, it starts no single call")
 
 
-def _checked(name: str, iterators: Sequence[Any], *, starred: bool) -> Sequence[Any]:
+def checked(name: str, iterators: Sequence[Any], *, starred: bool) -> Sequence[Any]:
     if not iterators or (starred and len(iterators) != 1):
         need = "exactly one iterator" if starred else "at least one iterator"
         raise InvalidError(f"`{name}` takes {need}, not {len(iterators)}")
@@ -153,7 +153,7 @@ def _total(inputs: Sequence[Any]) -> int | None:
     return min(len(one) for one in inputs)
 
 
-def _rows(inputs: Sequence[Any], uniform: bool) -> Iterator[Row]:
+def rows_of(inputs: Sequence[Any], uniform: bool) -> Iterator[Row]:
     for one in inputs:
         if not isinstance(one, Iterable):
             raise InvalidError("an async iterable needs `async for ... in f.map.aio(...)`")
@@ -162,7 +162,7 @@ def _rows(inputs: Sequence[Any], uniform: bool) -> Iterator[Row]:
     return (tuple(element) for element in inputs[0])
 
 
-async def _arows(inputs: Sequence[Any], uniform: bool) -> AsyncIterator[Row]:
+async def arows_of(inputs: Sequence[Any], uniform: bool) -> AsyncIterator[Row]:
     iterators = [_aiter(one) for one in inputs]
     while True:
         row: list[Any] = []

@@ -144,6 +144,7 @@ def _spec(app: App, name: str) -> FunctionSpec:
         timeout=options.timeout,
         startup_timeout=options.startup_timeout or options.timeout,
         single_use_containers=options.single_use_containers,
+        retries=options.retries,
         env=options.env,
         scaling=options.scaling,
     )

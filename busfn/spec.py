@@ -50,6 +50,33 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How often, and after which pauses, a failed input is tried again."""
+
+    max_retries: int
+    """Tries after the first one."""
+    backoff_coefficient: float = 2.0
+    """Each pause is so many times the one before; 1 to 10."""
+    initial_delay: float = 1.0
+    """Seconds before the first retry; 0 to 60."""
+    max_delay: float = 60.0
+    """Seconds that no pause exceeds; up to a day."""
+
+    def __post_init__(self) -> None:
+        _whole_number("max_retries", self.max_retries, least=0)
+        _between("backoff_coefficient", self.backoff_coefficient, 1, 10)
+        _between("initial_delay", self.initial_delay, 0, 60)
+        _between("max_delay", self.max_delay, 0, 86_400)
+
+    def delay(self, attempt: int) -> float | None:
+        """Seconds to wait after this failed attempt (the first is 1), or None when it was the last."""
+        if attempt > self.max_retries:
+            return None
+        exponent = min(attempt - 1, 64)
+        return min(self.max_delay, self.initial_delay * self.backoff_coefficient**exponent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The keyword arguments of ``@app.function``, as written there; see `FunctionSpec` for what becomes of them."""
 
@@ -64,6 +91,8 @@ class Options:
     """Every input gets a fresh worker process."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables of the workers."""
+    retries: Retries | None = None
+    """What happens to inputs that fail; None gives up at once. A number means so many retries, one second apart."""
     scaling: Scaling = field(default_factory=Scaling)
 
     def __post_init__(self) -> None:
@@ -86,6 +115,7 @@ class Options:
         scaling = Scaling(**{k: v for k, v in given.items() if k in scaling_names})
         rest = {k: v for k, v in given.items() if k not in scaling_names}
         rest["env"] = {} if rest.get("env") is None else _without_none("env", rest["env"])
+        rest["retries"] = _retries(rest.get("retries"))
         return cls(scaling=scaling, **rest)
 
 
@@ -103,6 +133,7 @@ class FunctionSpec:
     timeout: float = DEFAULT_TIMEOUT
     startup_timeout: float = DEFAULT_TIMEOUT
     single_use_containers: bool = False
+    retries: Retries | None = None
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     scaling: Scaling = field(default_factory=Scaling)
 
@@ -121,7 +152,22 @@ class FunctionSpec:
         known, scaling = {f.name for f in fields(cls)}, {f.name for f in fields(Scaling)}
         kept = {k: v for k, v in data.items() if k in known}
         kept["scaling"] = Scaling(**{k: v for k, v in data["scaling"].items() if k in scaling})
+        if data.get("retries") is not None:
+            kept["retries"] = Retries(**data["retries"])
         return cls(**kept)
+
+
+def _retries(value: object) -> Retries | None:
+    if value is None or isinstance(value, Retries):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Retries(max_retries=value, backoff_coefficient=1.0, initial_delay=1.0)
+    raise InvalidError(f"`retries` takes a number or busfn.Retries, not {value!r}")
+
+
+def _between(name: str, value: object, low: float, high: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise InvalidError(f"`{name}` must be a number from {low} to {high}, not {value!r}")
 
 
 def _unknown_option(name: str, known: set[str]) -> str:

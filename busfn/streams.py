@@ -10,11 +10,14 @@ from busfn.protocol.subjects import Subjects
 OVERFLOW_BYTES = 256 * 1024 * 1024
 """What waiting interactive calls may take of the server's memory; beyond it, calls are refused as overloaded."""
 
+RETENTION = 7 * 24 * 3600.0
+"""Seconds that results of durable calls are kept."""
+
 
 def streams(subjects: Subjects) -> Sequence[StreamSpec]:
     """All streams of an environment. What is stored for a function is also told, headers only, to its controller."""
     jobs, overflow = subjects.all_of("job"), subjects.all_of("ovf")
-    wake = subjects.all_of("wake")
+    wake, results = subjects.all_of("wake"), subjects.all_of("res")
     return (
         StreamSpec(name=subjects.stream("JOBS"), subjects=(jobs,), republish=(jobs, wake, True)),
         StreamSpec(
@@ -29,9 +32,20 @@ def streams(subjects: Subjects) -> Sequence[StreamSpec]:
             name=subjects.stream("BLOB"),
             subjects=(subjects.all_of("blob"),),
             kind="log",
+            max_per_subject=1,
             allow_ttl=True,
             allow_direct=True,
         ),
+        StreamSpec(
+            name=subjects.stream("RES"),
+            subjects=(results,),
+            kind="log",
+            max_age=RETENTION,
+            max_per_subject=1,
+            allow_direct=True,
+            republish=(results, subjects.all_of("live"), False),
+        ),
+        StreamSpec(name=subjects.stream("DEAD"), subjects=(subjects.all_of("dead"),), kind="log", max_per_subject=1),
     )
 
 

@@ -165,6 +165,10 @@ class Queues(Protocol):
         """The stored message, or None when it is gone (settled, expired or purged)."""
         ...
 
+    async def latest(self, stream: str, subject: str) -> Message | None:
+        """The last message that is stored under a subject, or None; what the leader of the stream knows."""
+        ...
+
     async def purge(self, stream: str, subject: str) -> int:
         """Remove all messages of a subject (wildcards allowed); returns how many."""
         ...

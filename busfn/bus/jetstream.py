@@ -207,8 +207,14 @@ class NatsQueues:
         raise ConnectionError(f"an ack was not confirmed within {timeout:g} s") from failure
 
     async def peek(self, stream: str, sequence: int) -> Inbound | None:
+        return await self._stored(stream, {"seq": sequence})
+
+    async def latest(self, stream: str, subject: str) -> Inbound | None:
+        return await self._stored(stream, {"last_by_subj": subject})
+
+    async def _stored(self, stream: str, query: dict[str, Any]) -> Inbound | None:
         try:
-            answer = await self.api.call(f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+            answer = await self.api.call(f"STREAM.MSG.GET.{stream}", query)
         except ApiError as error:
             if error.code == STREAM_NOT_FOUND:
                 raise NotFoundError(f"there is no stream {stream}") from error

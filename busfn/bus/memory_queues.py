@@ -156,6 +156,10 @@ class MemoryQueues:
         stored = self._stream(stream).messages.get(sequence)
         return stored.message if stored is not None else None
 
+    async def latest(self, stream: str, subject: str) -> Message | None:
+        stored = [each for each in self._stream(stream).messages.values() if matches(subject, each.message.subject)]
+        return stored[-1].message if stored else None
+
     async def purge(self, stream: str, subject: str) -> int:
         found = self._stream(stream)
         gone = [number for number, each in found.messages.items() if matches(subject, each.message.subject)]

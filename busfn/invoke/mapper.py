@@ -21,7 +21,7 @@ from busfn.invoke.payloads import elements
 from busfn.invoke.progress import Progress
 from busfn.invoke.window import Block, Outbound, Window
 from busfn.protocol.arguments import Inputs
-from busfn.protocol.codecs import Payload
+from busfn.protocol.codecs import Codecs, Payload
 from busfn.protocol.envelope import Answer, Call, Status
 
 PULL_TIME = 0.020
@@ -135,18 +135,9 @@ class Mapping:
     def _ship(self, rows: list[Row]) -> None:
         out = self._window.send(len(rows))
         call = replace(self._call, index=out.first, count=out.count)
-        payload = self._encode(call, rows)
+        payload = encode_rows(self._link.codecs, self._target, call, rows, self._options)
         self._window.weigh(out.count, len(payload.body))
         self._link.portal.call(self._carrier.send, replace(call, payload=payload))
-
-    def _encode(self, call: Call, rows: list[Row]) -> Payload:
-        if self._options.uniform:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            inputs = Inputs(columns=columns, rows=None, kwargs=self._options.kwargs)
-        else:
-            inputs = Inputs(columns=None, rows=[list(row) for row in rows], kwargs=self._options.kwargs)
-        scope = call.scope(self._target.app, self._target.function)
-        return self._link.codecs.encode(inputs.pack(), scope=scope, what="")
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Answer):
@@ -201,6 +192,16 @@ class Mapping:
         for first, count in out.unanswered():
             select = (first - out.first, first - out.first + count)
             self._link.portal.call(partial(self._carrier.resend, out.first, select))
+
+
+def encode_rows(codecs: Codecs, target: Target, call: Call, rows: list[Row], options: MapOptions) -> Payload:
+    """The inputs of one message."""
+    if options.uniform:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        inputs = Inputs(columns=columns, rows=None, kwargs=options.kwargs)
+    else:
+        inputs = Inputs(columns=None, rows=[list(row) for row in rows], kwargs=options.kwargs)
+    return codecs.encode(inputs.pack(), scope=call.scope(target.app, target.function), what="")
 
 
 class Pulled(list[Row]):

@@ -22,13 +22,13 @@ def spills(payload: Payload, limit: int = SPILL) -> bool:
     return len(payload.body) > limit
 
 
-async def stow(bus: Bus, payload: Payload, limit: int = SPILL) -> Payload:
-    """Move a large body into a blob; a small one stays as it is."""
+async def stow(bus: Bus, payload: Payload, limit: int = SPILL, ttl: float = BLOB_TTL) -> Payload:
+    """Move a large body into a blob, for ``ttl`` seconds; a small one stays as it is."""
     if not spills(payload, limit):
         return payload
     name = new_call_id()
     digest = await asyncio.to_thread(lambda: hashlib.sha256(payload.body).hexdigest())
-    chunks = await bus.blobs.put(name, payload.body, ttl=BLOB_TTL)
+    chunks = await bus.blobs.put(name, payload.body, ttl=ttl)
     ref = BlobRef(name=name, size=len(payload.body), chunks=chunks, sha256=digest)
     return replace(payload, body=b"", blob=ref)
 

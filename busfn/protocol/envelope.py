@@ -36,6 +36,8 @@ class Call:
     """How often a worker was lost while running it."""
     deadline: int = 0
     """Unix milliseconds after which it must not be started; 0 for never."""
+    not_before: int = 0
+    """Unix milliseconds before which it must not be started; 0 for at once."""
     reply: str = ""
     """Where answers go; in a header, because a stream does not keep a message's reply subject."""
     parent: str = ""
@@ -59,7 +61,13 @@ class Call:
         _add_payload(out, self.payload)
         _add_numbers(
             out,
-            {h.INDEX: self.index, h.COUNT: self.count, h.CRASHES: self.crashes, h.DEADLINE: self.deadline},
+            {
+                h.INDEX: self.index,
+                h.COUNT: self.count,
+                h.CRASHES: self.crashes,
+                h.DEADLINE: self.deadline,
+                h.NOT_BEFORE: self.not_before,
+            },
         )
         if self.attempt != 1:
             out[h.ATTEMPT] = str(self.attempt)
@@ -154,6 +162,7 @@ def read_call(headers: Mapping[str, str], body: bytes, *, reply: str, call: str)
         attempt=_number(headers, h.ATTEMPT, 1),
         crashes=_number(headers, h.CRASHES),
         deadline=_number(headers, h.DEADLINE),
+        not_before=_number(headers, h.NOT_BEFORE),
         reply=headers.get(h.REPLY) or reply,
         parent=headers.get(h.PARENT, ""),
         path=tuple(path.split("/")) if path else (),

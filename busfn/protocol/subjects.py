@@ -100,9 +100,17 @@ class Subjects:
         """A durable call's result."""
         return self._make("res", app, call, str(index))
 
-    def live(self, app: str, call: str, index: int) -> str:
-        """A durable call's result, pushed."""
-        return self._make("live", app, call, str(index))
+    def cancelled(self, app: str, call: str) -> str:
+        """Set when a durable call was cancelled."""
+        return self._make("res", app, call, "cancelled")
+
+    def size(self, app: str, call: str) -> str:
+        """How many inputs a durable call has, when it is not one."""
+        return self._make("res", app, call, "size")
+
+    def live(self, app: str, call: str) -> str:
+        """What becomes known of a durable call, pushed."""
+        return self._make("live", app, call, "*")
 
     def dead(self, app: str, function: str, call: str, index: int) -> str:
         """An input that used up its attempts."""

@@ -39,16 +39,21 @@ def may_answer(reply: str) -> bool:
     return reply.startswith(REPLY_PREFIXES)
 
 
-def admit(context: Context, message: Message, *, reply: str) -> Call | None:
-    """The call in a message; None when nobody can be answered, it is too late, or it was malformed and refused."""
+def admit(context: Context, message: Message, *, reply: str, durable: bool = False) -> Call | None:
+    """The call in a message; None when nobody can be answered, it is too late, or it was malformed and refused.
+
+    The outcome of a ``durable`` one is stored, so it needs no reply; its id is the last token of its subject.
+    """
+    own = message.subject.rpartition(".")[2] if durable else new_call_id()
     try:
-        call = read_call(message.headers, message.body, reply=reply, call=new_call_id())
+        call = read_call(message.headers, message.body, reply=reply, call=own)
     except ProtocolError as error:
         malformed = Call(call=new_call_id(), payload=EMPTY, reply=reply, foreign=True)
         refuse(context.bus, context.codecs, malformed, error)
         return None
     expired = 0 < call.deadline < time.time() * 1000
-    return None if expired or not may_answer(call.reply) else call
+    answerable = may_answer(call.reply) or (durable and not call.reply)
+    return call if answerable and not expired else None
 
 
 async def hand_on(context: Context, app: str, function: str, call: Call) -> None:

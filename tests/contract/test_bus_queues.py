@@ -460,3 +460,14 @@ async def test_plain_publishes_are_stored_too(bus, other, jobs, collect):
     await consumer(bus, jobs)
     await other.flush()
     assert (await bus.queues.lag(jobs, "c")).pending == 2
+
+
+async def test_the_latest_message_of_a_subject_can_be_read(bus, jobs):
+    assert await bus.queues.latest(jobs, f"{jobs}.a") is None
+    for body in (b"1", b"2"):
+        await bus.queues.enqueue(f"{jobs}.a", body, {"N": body.decode()})
+    await bus.queues.enqueue(f"{jobs}.b", b"3")
+    stored = await bus.queues.latest(jobs, f"{jobs}.a")
+    assert (stored.subject, stored.body, stored.headers["N"]) == (f"{jobs}.a", b"2", "2")
+    await bus.queues.purge(jobs, f"{jobs}.a")
+    assert await bus.queues.latest(jobs, f"{jobs}.a") is None

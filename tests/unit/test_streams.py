@@ -24,6 +24,8 @@ def test_an_environment_has_these_streams():
         "BUSFN_main_JOBS": ("busfn.main.job.>",),
         "BUSFN_main_OVF": ("busfn.main.ovf.>",),
         "BUSFN_main_BLOB": ("busfn.main.blob.>",),
+        "BUSFN_main_RES": ("busfn.main.res.>",),
+        "BUSFN_main_DEAD": ("busfn.main.dead.>",),
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from busfn.bus.base import Bus, Verdict
-from busfn.errors import Error, FunctionTimeoutError, InternalFailure
-from busfn.protocol.codecs import Codecs
+from busfn.bus.base import Verdict
+from busfn.errors import Error, InternalFailure
 from busfn.protocol.envelope import Answer, Call, Status, read_call
-from busfn.protocol.subjects import Subjects
 from busfn_services.flight import Entry, Kind
-from busfn_services.handon import EMPTY, beat, may_answer, refuse
+from busfn_services.handon import EMPTY, Context, beat, failure_answer, may_answer, refuse
+from busfn_services.outcomes import Outcomes, next_attempt, retry_delay
+from busfn_services.outcomes import timed_out as timeout_error
 from busfn_services.supervisor.recovery import recover
 from busfn_services.supervisor.worker import Worker
 
@@ -16,10 +16,11 @@ from busfn_services.supervisor.worker import Worker
 class Rescue:
     """What a supervisor does for the messages of a worker that is gone."""
 
-    def __init__(self, bus: Bus, subjects: Subjects, codecs: Codecs) -> None:
-        self._bus = bus
-        self._subjects = subjects
-        self._codecs = codecs
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._bus = context.bus
+        self._subjects = context.subjects
+        self._codecs = context.codecs
 
     async def all(self, worker: Worker, entries: list[Entry]) -> None:
         """Take care of every message that the worker held."""
@@ -41,7 +42,20 @@ class Rescue:
         for again in verdicts.again:
             await self._enqueue(worker, again)
         if verdicts.failed is not None:
-            refuse(self._bus, self._codecs, verdicts.failed, self._error(worker, verdicts.failed.crashes, timed_out))
+            await self._give_up(worker, verdicts.failed, timed_out=timed_out)
+
+    async def _give_up(self, worker: Worker, call: Call, *, timed_out: bool) -> None:
+        """An input that is not run again for a lost worker; a timeout is an ordinary failure, which may be retried."""
+        error = self._error(worker, call.crashes, timed_out)
+        delay = retry_delay(worker.spec, call, error) if timed_out else None
+        if delay is not None:
+            await self._enqueue(worker, next_attempt(call.copy(crashes=call.crashes - 1), delay))
+        elif call.reply:
+            refuse(self._bus, self._codecs, call, error)
+        else:
+            low = (call.select or (0, 0))[0]
+            answer = failure_answer(self._codecs, call, call.index + low, error, worker=worker.name)
+            await Outcomes(self._context, worker.spec).store(call, answer)
 
     async def _enqueue(self, worker: Worker, call: Call) -> None:
         subject = self._subjects.job(worker.spec.app, worker.spec.name, call.call)
@@ -61,8 +75,5 @@ class Rescue:
     def _error(self, worker: Worker, crashes: int, timed_out: bool) -> Error:
         label = worker.spec.label
         if timed_out:
-            return FunctionTimeoutError(
-                f"{label} ran longer than its timeout of {worker.spec.timeout:g} s and did not react to it;"
-                " its worker was killed"
-            )
+            return timeout_error(worker.spec)
         return InternalFailure(f"{label}: {crashes} worker(s) were lost while running this input")

@@ -47,7 +47,7 @@ class Supervisor:
         self._echo = echo
         self.on_change: OnChange = _ignore
         """Told when a worker is ready, has failed to start, or is gone."""
-        self._rescue = Rescue(context.bus, context.subjects, context.codecs)
+        self._rescue = Rescue(context)
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumps: dict[Worker, list[asyncio.Task[None]]] = {}
         self.workers: dict[str, Worker] = {}

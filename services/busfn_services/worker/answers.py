@@ -18,16 +18,15 @@ class AnswerBuilder:
         self._codecs = codecs
         self._worker = worker
 
-    def value(self, call: Call, value: object, took: float) -> Answer:
-        """The answer to a single call; a value that cannot be sent becomes that call's failure."""
-        answer = Answer(
-            status=Status.OK, payload=EMPTY, call=call.call, index=call.index, worker=self._worker, took=took
-        )
+    def value(self, call: Call, value: object, took: float, offset: int = 0) -> Answer:
+        """The answer to a single input; a value that cannot be sent becomes that input's failure."""
+        index = call.index + offset
+        answer = Answer(status=Status.OK, payload=EMPTY, call=call.call, index=index, worker=self._worker, took=took)
         accept = call.accept or (call.payload.content_type or JSON if call.foreign else "")
         try:
             payload = self._codecs.encode(value, scope=answer.scope(), what="result", accept=accept)
         except Error as error:
-            return self.failure(call, call.index, error)
+            return self.failure(call, index, error)
         return answer.copy(payload=payload)
 
     def block(self, call: Call, offset: int, values: Sequence[Any], took: float) -> list[Answer]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,13 +23,16 @@ from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
-from busfn_services.handon import admit, beat, hand_on, refuse
+from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse
+from busfn_services.outcomes import Outcomes, next_attempt
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
 from busfn_services.worker.mainloop import Jobs
 from busfn_services.worker.outlet import Outlet
 from busfn_services.worker.stats import Stats
 
+STORE_PAUSE = 1.0
+"""Seconds before an input is run again whose result could not be stored."""
 CUT_AFTER = 0.050
 """Seconds after which a chunk gives away its unstarted inputs, so that short work is not trapped behind long."""
 
@@ -44,6 +47,7 @@ class Intake:
         self._table = table
         self._jobs = jobs
         self._worker = worker
+        self._outcomes = Outcomes(link, spec)
         self._limiter = Limiter(once=spec.single_use_containers)
         self._free = list(range(RECORDS))
         self._held: set[Job] = set()
@@ -92,9 +96,11 @@ class Intake:
         if self._limiter.room() <= 0 or not self._free:
             self._bus.queues.settle(delivery.token, Verdict.NAK)
             return
-        call = admit(self._link, delivery.message, reply="")
+        call = admit(self._link, delivery.message, reply="", durable=kind is Kind.JOB)
         if call is None:
             self._bus.queues.settle(delivery.token, Verdict.ACK)
+        elif (early := call.not_before / 1000 - time.time()) > 0:
+            self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:
             self._accept(call, kind, delivery.token, delivery.sequence)
 
@@ -126,8 +132,9 @@ class Intake:
         try:
             job.call = job.call.copy(payload=await fetch(self._bus, job.call.payload))
         except Error as error:
-            self._refuse(job.call, error)
-            self._settle(job)
+            low, high = job.call.select or (0, job.call.count)
+            self._answer(job, [failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low)])
+            self._conclude(job)
             return
         self._jobs.put(job)
 
@@ -161,8 +168,11 @@ class Intake:
     def started(self, job: Job, upto: int) -> None:
         self._table.started(job.slot, upto, time.monotonic())
 
-    def answer(self, job: Job, answer: Answer) -> None:
-        self._post(partial(self._answer, job, answer))
+    def answer(self, job: Job, *answers: Answer) -> None:
+        self._post(partial(self._answer, job, answers))
+
+    def retry(self, job: Job, offset: int, delay: float) -> None:
+        self._post(partial(self._retry, job, offset, delay))
 
     def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
         self._post(partial(self._stream, job, outlet, last))
@@ -182,8 +192,9 @@ class Intake:
         while self._posts:
             self._posts.popleft()()
 
-    def _answer(self, job: Job, answer: Answer) -> None:
-        self._send(job, [answer], "")
+    def _answer(self, job: Job, answers: Sequence[Answer]) -> None:
+        self._send(job, answers, "")
+        answer = answers[-1]
         if answer.count and job.tail is None:
             self._link.portal.loop.call_soon(
                 self._table.answered, job.slot, answer.index - job.call.index + answer.count
@@ -194,15 +205,44 @@ class Intake:
 
     def _finish(self, job: Job, mean: float) -> None:
         self._limiter.observe(mean)
+        self._conclude(job)
+
+    def _conclude(self, job: Job) -> None:
         if job.tail is None:
             self._settle(job)
         else:
             self._spawn(self._settle_after(job, job.tail))
 
-    def _send(self, job: Job, answers: list[Answer], reply: str) -> None:
+    def _retry(self, job: Job, offset: int, delay: float) -> None:
+        job.tail = self._spawn(self._queue_again(job.tail, job, offset, delay))
+
+    async def _queue_again(self, before: asyncio.Task[None] | None, job: Job, offset: int, delay: float) -> None:
+        if before is not None:
+            await before
+        call = next_attempt(job.wire, delay)
+        if job.kind is not Kind.JOB:
+            await hand_on(self._link, self._spec.app, self._spec.name, call)
+            return
+        if call.count:
+            call = call.copy(select=(offset, offset + 1))
+        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
+        msg_id = f"{call.call}.{call.index + offset}.attempt{call.attempt}"
+        sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
+        beat(self._bus, call.reply, call.call, index=call.index + offset, sequence=sequence, worker=self._worker)
+
+    async def _store(self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer]) -> None:
+        if before is not None:
+            await before
+        await asyncio.gather(*(self._outcomes.store(job.wire, answer) for answer in answers))
+        self._table.answered(job.slot, answers[-1].index - job.call.index + max(1, answers[-1].count))
+
+    def _send(self, job: Job, answers: Sequence[Answer], reply: str) -> None:
         """Publish answers in order; from the first large one on, behind a task that stores it."""
         for answer in answers:
             self.stats.answered(answer)
+        if job.durable:
+            job.tail = self._spawn(self._store(job.tail, job, answers))
+            return
         limit = self._limit(job)
         if job.tail is None and not any(spills(answer.payload, limit) for answer in answers):
             for answer in answers:
@@ -210,7 +250,9 @@ class Intake:
         else:
             job.tail = self._spawn(self._send_large(job.tail, job, answers, reply))
 
-    async def _send_large(self, before: asyncio.Task[None] | None, job: Job, answers: list[Answer], reply: str) -> None:
+    async def _send_large(
+        self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer], reply: str
+    ) -> None:
         if before is not None:
             await before
         for answer in answers:
@@ -225,12 +267,15 @@ class Intake:
         try:
             await tail
         except Error as error:
+            if job.durable:  # not stored is not done: somebody will do it again
+                self._settle(job, Verdict.NAK, delay=STORE_PAUSE)
+                return
             self._refuse(job.call, error)
         self._settle(job)
 
-    def _settle(self, job: Job) -> None:
+    def _settle(self, job: Job, verdict: Verdict = Verdict.ACK, *, delay: float = 0.0) -> None:
         if job.token:
-            self._bus.queues.settle(job.token, Verdict.ACK)
+            self._bus.queues.settle(job.token, verdict, delay=delay)
         # After the answers and the ack were written: a crash before that must still find the record.
         self._link.portal.loop.call_soon(self._forget, job)
 

@@ -32,6 +32,11 @@ class Job:
         """Where a generator's items go."""
 
     @property
+    def durable(self) -> bool:
+        """Its outcome is stored, not sent."""
+        return self.kind is Kind.JOB and not self.call.reply
+
+    @property
     def inputs(self) -> int:
         """Inputs that are still ours."""
         return self._end - self.begin

@@ -15,8 +15,11 @@ class Port(Protocol):
     def started(self, job: Job, upto: int) -> None:
         """Inputs before the offset ``upto`` are started now: the in-flight table shall show it."""
 
-    def answer(self, job: Job, answer: Answer) -> None:
-        """Send an answer."""
+    def answer(self, job: Job, *answers: Answer) -> None:
+        """Send answers, or store them when the job is durable."""
+
+    def retry(self, job: Job, offset: int, delay: float) -> None:
+        """Queue a failed input again, to be run after ``delay`` seconds."""
 
     def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
         """Send what the outlet has, then the last frame if it is known."""

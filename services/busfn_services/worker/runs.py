@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from busfn.errors import InvalidError
 from busfn.protocol.arguments import Inputs
+from busfn.protocol.envelope import Answer
+from busfn_services.outcomes import retry_delay
 from busfn_services.worker.executor import Arguments, Executor
 from busfn_services.worker.job import Job
 from busfn_services.worker.port import Port
@@ -67,7 +69,11 @@ class Single:
 
     def failed(self, offset: int, error: BaseException) -> None:
         call = self._job.call
-        self._port.answer(self._job, self._executor.answers.failure(call, call.index, error))
+        delay = retry_delay(self._executor.spec, call, error)
+        if delay is not None:
+            self._port.retry(self._job, 0, delay)
+        else:
+            self._port.answer(self._job, self._executor.answers.failure(call, call.index, error))
 
     def finish(self) -> int:
         return 1
@@ -109,7 +115,11 @@ class Chunk:
     def failed(self, offset: int, error: BaseException) -> None:
         self._flush()
         call = self._job.call
-        self._port.answer(self._job, self._executor.answers.failure(call, call.index + offset, error, 1))
+        delay = retry_delay(self._executor.spec, call, error)
+        if delay is not None:
+            self._port.retry(self._job, offset, delay)
+        else:
+            self._port.answer(self._job, self._executor.answers.failure(call, call.index + offset, error, 1))
         self._first = offset + 1
         self._port.started(self._job, self._upto)
 
@@ -135,11 +145,17 @@ class Chunk:
             return 1
         return max(1, int(SLICE / mean))
 
+    def _answers(self, values: list[Any], took: float) -> list[Answer]:
+        """One for all that goes to a caller; one for each that is stored."""
+        build, call = self._executor.answers, self._job.call
+        if not self._job.durable:
+            return build.block(call, self._first, values, took)
+        return [build.value(call, value, took, self._first + i) for i, value in enumerate(values)]
+
     def _flush(self) -> None:
         values, self._values = self._values, []
         if values:
             took = self._executor.mean or (time.monotonic() - self._since) / len(values)
-            for answer in self._executor.answers.block(self._job.call, self._first, values, took):
-                self._port.answer(self._job, answer)
+            self._port.answer(self._job, *self._answers(values, took))
         self._first += len(values)
         self._since = time.monotonic()

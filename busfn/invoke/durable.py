@@ -1,0 +1,177 @@
+"""Durable calls from the caller's side: put inputs into the queue, and find out what became of them.
+
+Results are stored by whoever ran the input and pushed to those who wait at that moment; everybody else reads what is
+stored. A waiter looks once, then waits to be woken: by the push, or by a reconnect, after which it looks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from busfn.bus.base import Message
+from busfn.errors import InvalidError, OutputExpiredError, QueueFull, RemoteError
+from busfn.invoke.link import Link, Target, open_answer
+from busfn.invoke.payloads import fetch, stow
+from busfn.protocol.envelope import Answer, Call, read_answer
+from busfn.protocol.subjects import validate_function_name, validate_name
+from busfn.streams import RETENTION
+
+FULL_PAUSE = 0.25
+"""Seconds before a refused message is offered to a full queue again."""
+FULL_PATIENCE = 60.0
+"""Seconds after which a queue that stays full is an error."""
+PAGE = 256
+"""Results read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRef:
+    """A durable call: where it was sent, and its id."""
+
+    target: Target
+    call: str
+
+    def __str__(self) -> str:
+        return f"{self.target.label}.{self.call}"
+
+    @classmethod
+    def parse(cls, text: str) -> CallRef:
+        """Reads what ``str`` wrote; raises `InvalidError`."""
+        app, _, rest = text.partition(".")
+        function, _, call = rest.rpartition(".")
+        if not call.isalnum():
+            raise InvalidError(f"{text!r} is no call id: it looks like app.function.0123abcd")
+        return cls(Target(validate_name(app, "app"), validate_function_name(function)), call)
+
+
+class Durable:
+    """The durable calls of a client; loop thread only."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._waiters: set[asyncio.Event] = set()
+        self._watching_connection = False
+
+    async def enqueue(self, target: Target, call: Call) -> None:
+        """Put a message into the queue; on return it is stored. Waits for room; raises `QueueFull` when none comes."""
+        payload = await stow(self._link.bus, call.payload, ttl=RETENTION)
+        stowed = replace(call, payload=payload)
+        subject = self._link.subjects.job(target.app, target.function, call.call)
+        deadline = asyncio.get_running_loop().time() + FULL_PATIENCE
+        while True:
+            try:
+                await self._link.bus.queues.enqueue(
+                    subject, payload.body, stowed.headers(), msg_id=f"{call.call}.{call.index}"
+                )
+                return
+            except QueueFull:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(FULL_PAUSE)
+
+    async def note_size(self, ref: CallRef, inputs: int) -> None:
+        """Store how many inputs a call has."""
+        subject = self._link.subjects.size(ref.target.app, ref.call)
+        await self._link.bus.queues.enqueue(subject, str(inputs).encode(), msg_id=f"{ref.call}.size")
+
+    async def size(self, ref: CallRef) -> int:
+        """How many inputs a call has."""
+        stored = await self._latest("RES", self._link.subjects.size(ref.target.app, ref.call))
+        return 1 if stored is None else int(stored.body)
+
+    async def result(self, ref: CallRef, index: int, timeout: float | None) -> Callable[[], object]:
+        """A thunk that gives the result or raises what the body raised.
+
+        Raises the builtin `TimeoutError` when there is none within ``timeout`` seconds, `OutputExpiredError` when none
+        can come any more, `RemoteError` when the call was cancelled.
+        """
+        answer = await self._look(ref, index)
+        if answer is None:
+            answer = await self._wait(ref, index, timeout)
+        return partial(open_answer, self._link.codecs, answer)
+
+    async def page(self, ref: CallRef, start: int, end: int) -> list[Callable[[], object]]:
+        """Results of consecutive inputs, as many as there are in a row, but at least the first: waits for that one."""
+        first = await self.result(ref, start, None)
+        stored = await asyncio.gather(*(self._stored(ref, index) for index in range(start + 1, min(end, start + PAGE))))
+        return [first, *self._leading(stored)]
+
+    async def cancel(self, ref: CallRef) -> None:
+        """Take what was not started out of the queue, and let everybody know."""
+        subjects, target = self._link.subjects, ref.target
+        with suppress(QueueFull):  # it was cancelled before
+            await self._link.bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
+        await self._link.bus.queues.purge(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
+        self._link.bus.publish(subjects.control(target.app, target.function), ref.call.encode())
+
+    def _leading(self, stored: Sequence[Answer | None]) -> list[Callable[[], object]]:
+        thunks: list[Callable[[], object]] = []
+        for answer in stored:
+            if answer is None:
+                break
+            thunks.append(partial(open_answer, self._link.codecs, answer))
+        return thunks
+
+    async def _wait(self, ref: CallRef, index: int, timeout: float | None) -> Answer:
+        woken = asyncio.Event()
+        self._watch_connection()
+        self._waiters.add(woken)
+        subject = self._link.subjects.live(ref.target.app, ref.call)
+        ends = (f".{index}", ".cancelled")
+
+        def on_push(message: Message) -> None:
+            if message.subject.endswith(ends):
+                woken.set()
+
+        push = await self._link.bus.subscribe(subject, on_push)
+        try:
+            async with asyncio.timeout(timeout):
+                while (answer := await self._look(ref, index)) is None:
+                    await woken.wait()
+                    woken.clear()
+                return answer
+        finally:
+            self._waiters.discard(woken)
+            await push.leave()
+
+    def _watch_connection(self) -> None:
+        """What was pushed while we were disconnected is only stored: look again."""
+        if not self._watching_connection:
+            self._watching_connection = True
+            self._link.bus.on_reconnect(self._wake_all)
+
+    def _wake_all(self) -> None:
+        for woken in self._waiters:
+            woken.set()
+
+    async def _look(self, ref: CallRef, index: int) -> Answer | None:
+        """The stored result; None while the call is queued or runs."""
+        subjects, target = self._link.subjects, ref.target
+        answer = await self._stored(ref, index)
+        if answer is not None:
+            return answer
+        if await self._latest("JOBS", subjects.job(target.app, target.function, ref.call)) is not None:
+            return None
+        if await self._latest("RES", subjects.cancelled(target.app, ref.call)) is not None:
+            raise RemoteError(f"the call {ref} was cancelled")
+        answer = await self._stored(ref, index)  # it may have been stored and taken out of the queue just now
+        if answer is None:
+            raise OutputExpiredError(
+                f"there is no result of {ref} (input {index}), and it is not queued:"
+                " it expired, or there never was such a call"
+            )
+        return answer
+
+    async def _stored(self, ref: CallRef, index: int) -> Answer | None:
+        stored = await self._latest("RES", self._link.subjects.result(ref.target.app, ref.call, index))
+        if stored is None:
+            return None
+        answer = read_answer(stored.headers, stored.body)
+        return replace(answer, payload=await fetch(self._link.bus, answer.payload))
+
+    async def _latest(self, stream: str, subject: str) -> Message | None:
+        return await self._link.bus.queues.latest(self._link.subjects.stream(stream), subject)

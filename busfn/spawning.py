@@ -1,0 +1,124 @@
+"""`spawn_map`: a durable call with many inputs, handed over as they are made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from busfn.binding import Binding
+from busfn.call import FunctionCall
+from busfn.client import Client
+from busfn.errors import InvalidError
+from busfn.invoke.durable import CallRef
+from busfn.invoke.mapper import MapOptions, Row, encode_rows, pull
+from busfn.maps import MapSource, arows_of, checked, rows_of
+from busfn.protocol.envelope import Call
+from busfn.sync import Dual, running_loop, wait
+
+R = TypeVar("R")
+
+MESSAGE_INPUTS = 64
+"""Inputs in one message; a worker gives the rest back when they turn out to be slow."""
+AHEAD = 64
+"""Messages on their way to the queue at a time."""
+
+
+def spawn_map_dual(source: MapSource, binding: Binding) -> Dual[..., FunctionCall[Any]]:
+    """``f.spawn_map(...)`` and ``await f.spawn_map.aio(...)``."""
+    return _SpawnMap(source, binding)
+
+
+class _SpawnMap(Dual[..., FunctionCall[Any]]):
+    __slots__ = ("_binding", "_source")
+
+    def __init__(self, source: MapSource, binding: Binding) -> None:
+        super().__init__(source.name, _never)
+        self._source = source
+        self._binding = binding
+
+    def __call__(self, *iterators: Any, kwargs: dict[str, Any] | None = None) -> FunctionCall[Any]:
+        if running_loop():
+            raise InvalidError(f"`{self._source.name}(...)` would block the running event loop; await its `.aio(...)`")
+        handover = _Handover(self._source, kwargs)
+        rows = rows_of(checked(self._source.name, iterators, starred=False), uniform=True)
+        while pulled := pull(rows, handover.size):
+            handover.send(pulled)
+            while handover.crowded:
+                wait(handover.oldest())
+        while handover.on_the_way:
+            wait(handover.oldest())
+        wait(handover.finish())
+        return handover.handle(self._binding)
+
+    async def aio(self, *iterators: Any, kwargs: dict[str, Any] | None = None) -> FunctionCall[Any]:
+        """The same without blocking the event loop; takes async iterables, too."""
+        handover = _Handover(self._source, kwargs)
+        rows = arows_of(checked(self._source.name, iterators, starred=False), uniform=True)
+        async for batch in _batches(rows, handover.size):
+            handover.send(batch)
+            while handover.crowded:
+                await asyncio.wrap_future(handover.oldest())
+        while handover.on_the_way:
+            await asyncio.wrap_future(handover.oldest())
+        await asyncio.wrap_future(handover.finish())
+        return handover.handle(self._binding)
+
+
+class _Handover:
+    """The messages of one `spawn_map` on their way to the queue."""
+
+    def __init__(self, source: MapSource, kwargs: dict[str, Any] | None) -> None:
+        self._client: Client = source.client()
+        self._target = source.target
+        self._call: Call = source.new_call()
+        self._options = MapOptions(kwargs=kwargs or {})
+        self._sending: deque[Future[None]] = deque()
+        self._inputs = 0
+        self.size = MESSAGE_INPUTS if source.chunked else 1
+
+    @property
+    def crowded(self) -> bool:
+        return len(self._sending) >= AHEAD
+
+    @property
+    def on_the_way(self) -> bool:
+        return bool(self._sending)
+
+    def send(self, rows: list[Row]) -> None:
+        call = replace(self._call, index=self._inputs, count=len(rows))
+        payload = encode_rows(self._client.link.codecs, self._target, call, rows, self._options)
+        self._inputs += len(rows)
+        work = self._client.durable.enqueue(self._target, replace(call, payload=payload))
+        self._sending.append(self._client.link.portal.submit(work))
+
+    def oldest(self) -> Future[None]:
+        return self._sending.popleft()
+
+    def finish(self) -> Future[None]:
+        return self._client.link.portal.submit(self._client.durable.note_size(self._ref, self._inputs))
+
+    def handle(self, binding: Binding) -> FunctionCall[Any]:
+        return FunctionCall[Any](self._ref, binding, self._inputs)
+
+    @property
+    def _ref(self) -> CallRef:
+        return CallRef(self._target, self._call.call)
+
+
+async def _batches(rows: AsyncIterator[Row], size: int) -> AsyncIterator[list[Row]]:
+    batch: list[Row] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _never(*_args: Any, **_kwargs: Any) -> Any:
+    raise AssertionError("spawn_map sends many messages, it starts no single call")

@@ -1,0 +1,76 @@
+"""How inputs of durable calls end: in a stored result, and beside it in a dead letter when they failed for good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, QueueFull, SerializationError
+from busfn.invoke.payloads import stow
+from busfn.protocol import headers as h
+from busfn.protocol.convert import BadCall
+from busfn.protocol.envelope import Answer, Call, Status
+from busfn.spec import FunctionSpec
+from busfn.streams import RETENTION
+from busfn_services.handon import Context
+
+logger = logging.getLogger("busfn.outcomes")
+
+NEVER_RETRIED = (BadCall, DeserializationError, SerializationError, InternalFailure)
+"""Another attempt would end the same way; lost workers are counted apart."""
+
+
+def retry_delay(spec: FunctionSpec, call: Call, error: BaseException) -> float | None:
+    """Seconds after which a failed input is tried again, None when it is not."""
+    if spec.retries is None or isinstance(error, NEVER_RETRIED) or not isinstance(error, Exception):
+        return None
+    return spec.retries.delay(call.attempt)
+
+
+def next_attempt(call: Call, delay: float) -> Call:
+    """The call as it is queued again after a failure."""
+    return call.copy(attempt=call.attempt + 1, not_before=int((time.time() + delay) * 1000))
+
+
+class Outcomes:
+    """Stores what became of a function's durable inputs. The first result of an input is the one that counts."""
+
+    def __init__(self, context: Context, spec: FunctionSpec) -> None:
+        self._context = context
+        self._spec = spec
+
+    async def store(self, call: Call, answer: Answer) -> None:
+        """Store the outcome of one input, or the same failure for all inputs that the answer counts."""
+        inputs = range(answer.index, answer.index + max(1, answer.count))
+        await asyncio.gather(*(self._store(call, answer.copy(index=index, count=0)) for index in inputs))
+
+    async def _store(self, call: Call, answer: Answer) -> None:
+        bus, subjects = self._context.bus, self._context.subjects
+        if answer.status is Status.ERROR:
+            await self._bury(call, answer)
+        stowed = answer.copy(payload=await stow(bus, answer.payload, ttl=RETENTION))
+        subject = subjects.result(self._spec.app, call.call, answer.index)
+        try:
+            await bus.queues.enqueue(subject, stowed.payload.body, stowed.headers())
+        except QueueFull:
+            logger.info("%s ran twice; its first result (input %d) is kept", call.call, answer.index)
+
+    async def _bury(self, call: Call, answer: Answer) -> None:
+        """Keep the input of a failure, as it was queued, with the reason."""
+        spec, subjects = self._spec, self._context.subjects
+        subject = subjects.dead(spec.app, spec.name, call.call, answer.index)
+        offset = answer.index - call.index
+        record = call.copy(select=(offset, offset + 1)) if call.count else call
+        headers = {**record.headers(), h.REASON: answer.text.partition(":")[0], h.ERROR: answer.headers()[h.ERROR]}
+        try:
+            await self._context.bus.queues.enqueue(subject, call.payload.body, headers)
+        except QueueFull:
+            logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
+
+
+def timed_out(spec: FunctionSpec) -> FunctionTimeoutError:
+    """The error of a body that did not react to its timeout."""
+    return FunctionTimeoutError(
+        f"{spec.label} ran longer than its timeout of {spec.timeout:g} s and did not react to it; its worker was killed"
+    )

@@ -1,0 +1,97 @@
+"""Functions that are handed over; what they did is written into files."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import busfn
+
+app = busfn.App("durable")
+
+QUICK = busfn.Retries(max_retries=3, initial_delay=0.1, backoff_coefficient=2.0)
+
+
+def log(path: str, line: object) -> None:
+    """Append one line, whole."""
+    with open(path, "a") as file:
+        file.write(f"{line}\n")
+
+
+@app.function()
+def square(x: int) -> int:
+    return x * x
+
+
+@app.function()
+def identity(value: Any) -> Any:
+    return value
+
+
+@app.function(max_containers=2)
+def logged(path: str, x: int) -> int:
+    time.sleep(0.003)
+    log(path, x)
+    return x
+
+
+@app.function(max_containers=1)
+def held(path: str) -> str:
+    """Runs until the file is there."""
+    Path(path + ".started").touch()
+    deadline = time.monotonic() + 30
+    while not Path(path).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return "done"
+
+
+@app.function(retries=QUICK, max_containers=2)
+def flaky(path: str, succeeds_at: int) -> int:
+    """Fails until its n-th attempt; logs when each began."""
+    log(path, time.time())
+    attempts = len(Path(path).read_text().splitlines())
+    if attempts < succeeds_at:
+        raise ValueError(f"attempt {attempts}")
+    return attempts
+
+
+@app.function(retries=2, max_containers=1)
+def never_right(path: str) -> None:
+    log(path, "ran")
+    raise ArithmeticError("no")
+
+
+@app.function(retries=QUICK, timeout=0.3)
+def slow(path: str) -> None:
+    log(path, "ran")
+    time.sleep(30)
+
+
+@app.function()
+def fails(x: int) -> int:
+    if x % 10 == 3:
+        raise KeyError(x)
+    return x
+
+
+@app.function(max_containers=2)
+def kills(path: str, x: int) -> int:
+    log(path, x)
+    if x == 5:
+        os.kill(os.getpid(), 9)
+    return x
+
+
+@app.function()
+def unsendable() -> Any:
+    import threading
+
+    return threading.Lock()
+
+
+@app.function()
+def parent(n: int) -> list[str]:
+    """Hands calls over from inside a body."""
+    return [square.spawn(i).object_id for i in range(n)]

@@ -1,0 +1,170 @@
+"""`spawn`, `spawn_map` and `FunctionCall` against real workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import durable
+import pytest
+
+from busfn import FunctionCall, errors
+
+
+def test_a_spawned_call_is_run_and_its_result_kept() -> None:
+    call = durable.square.spawn(7)
+    assert call.get() == 49
+    assert call.get(timeout=0) == 49
+    assert call.num_inputs() == 1
+
+
+def test_get_gives_up_after_its_timeout_and_can_be_repeated(path: str) -> None:
+    call = durable.held.spawn(path)
+    with pytest.raises(TimeoutError):
+        call.get(timeout=0)
+    with pytest.raises(TimeoutError):
+        call.get(timeout=0.05)
+    Path(path).touch()
+    assert call.get() == "done"
+
+
+def test_a_failure_is_raised_every_time() -> None:
+    call = durable.fails.spawn(3)
+    for _ in range(2):
+        with pytest.raises(KeyError, match="3"):
+            call.get()
+
+
+def test_another_process_gets_the_result_by_id() -> None:
+    call = durable.square.spawn(12)
+    script = f"import busfn; print(busfn.FunctionCall.from_id({call.object_id!r}).get(timeout=20))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "144\n"
+
+
+def test_a_caller_that_is_killed_after_spawn_loses_nothing(path: str) -> None:
+    script = (
+        "import os, busfn; call = busfn.Function.from_name('durable', 'logged').spawn"
+        f"({path!r}, 1); print(call.object_id, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -9
+    assert FunctionCall.from_id(done.stdout.strip()).get(timeout=20) == 1
+
+
+def test_an_id_that_was_never_a_call_is_expired_at_once() -> None:
+    with pytest.raises(errors.OutputExpiredError):
+        FunctionCall.from_id("durable.square.0123abcd").get()
+    with pytest.raises(errors.InvalidError, match="no call id"):
+        FunctionCall.from_id("what?")
+
+
+def test_large_arguments_and_results_are_kept() -> None:
+    value = os.urandom(3_000_000)
+    call = durable.identity.spawn(value)
+    assert call.get() == value
+    assert call.get() == value
+
+
+def test_gather_waits_for_all_in_order() -> None:
+    calls = [durable.square.spawn(i) for i in range(5)]
+    assert FunctionCall.gather(*calls) == [0, 1, 4, 9, 16]
+    assert FunctionCall.gather() == []
+    assert asyncio.run(FunctionCall.gather_aio(*calls)) == [0, 1, 4, 9, 16]
+    with pytest.raises(KeyError):
+        FunctionCall.gather(durable.square.spawn(1), durable.fails.spawn(3))
+
+
+def test_spawn_map_accepts_everything_and_iter_gives_it_in_order() -> None:
+    call = durable.square.spawn_map(range(1000))
+    assert call.num_inputs() == 1000
+    assert list(call.iter()) == [i * i for i in range(1000)]
+    assert list(call.iter(start=990)) == [i * i for i in range(990, 1000)]
+    assert call.get(index=999) == 999 * 999
+    assert FunctionCall.from_id(call.object_id).num_inputs() == 1000
+
+
+def test_iter_raises_the_first_failure_and_checks_its_range() -> None:
+    call = durable.fails.spawn_map(range(8))
+    results = call.iter()
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyError, match="3"):
+        next(results)
+    assert call.get(index=7) == 7
+    for start, end in ((-1, None), (0, 9)):
+        with pytest.raises(ValueError, match="8 inputs"):
+            next(call.iter(start=start, end=end))
+
+
+def test_spawn_map_takes_inputs_lazily_kwargs_and_no_inputs_at_all(path: str) -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(300)
+
+    assert sum(durable.square.spawn_map(numbers()).iter()) == sum(i * i for i in range(300))
+    assert list(durable.logged.spawn_map([path] * 3, [1, 2, 3]).iter()) == [1, 2, 3]
+    assert list(durable.logged.spawn_map([path], kwargs={"x": 9}).iter()) == [9]
+    assert list(durable.square.spawn_map([]).iter()) == []
+
+
+def test_aio() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        for i in range(200):
+            yield i
+
+    async def main() -> list[int]:
+        single = await durable.square.spawn.aio(3)
+        assert await single.get.aio() == 9
+        many = await durable.square.spawn_map.aio(numbers())
+        return [result async for result in many.iter.aio()]
+
+    assert asyncio.run(main()) == [i * i for i in range(200)]
+
+
+def test_a_generator_function_cannot_be_spawned() -> None:
+    import calls
+
+    with calls.app.run():
+        with pytest.raises(errors.InvalidError, match="generator"):
+            calls.count.spawn(3)
+        with pytest.raises(errors.InvalidError, match="generator"):
+            calls.count.spawn_map([3])
+
+
+def test_a_body_spawns_further_calls() -> None:
+    ids = durable.parent.remote(4)
+    assert [FunctionCall.from_id(one).get() for one in ids] == [0, 1, 4, 9]
+
+
+def test_workers_killed_under_spawned_calls_lose_and_double_nothing(path: str) -> None:
+    call = durable.kills.spawn_map([path] * 200, range(200))
+    results = [_outcome(call, i) for i in range(200)]
+    assert [r for r in results if not isinstance(r, Exception)] == [i for i in range(200) if i != 5]
+    assert isinstance(results[5], errors.InternalFailure)
+    ran = Counter(Path(path).read_text().split())
+    assert set(ran) == {str(i) for i in range(200)}
+    assert ran["5"] == 3
+
+
+def _outcome(call: FunctionCall[int], index: int) -> int | Exception:
+    try:
+        return call.get(timeout=30, index=index)
+    except Exception as error:
+        return error
+
+
+def test_cancel_takes_queued_inputs_away_and_tells_who_waits(path: str) -> None:
+    blocker = durable.held.spawn(path)
+    queued = [durable.held.spawn(path) for _ in range(3)]
+    many = durable.held.spawn_map([path] * 500)
+    for call in (*queued, many):
+        call.cancel()
+        call.cancel()  # harmless
+        with pytest.raises(errors.RemoteError, match="cancelled"):
+            call.get()
+    Path(path).touch()
+    assert blocker.get() == "done"
