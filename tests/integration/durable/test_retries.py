@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def attempts(path: str) -> list[str]:
 def test_an_input_is_retried_until_it_succeeds(call: Callable[[str], int], path: str) -> None:
     assert call(path) == 4
     began = [float(line) for line in attempts(path)]
-    pauses = [after - before for before, after in zip(began, began[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(began)]
     assert all(pause >= least for pause, least in zip(pauses, [0.1, 0.2, 0.4], strict=True))
 
 
