@@ -59,7 +59,10 @@ class FunctionCall(Generic[R]):
 
     @property
     def cancel(self) -> Dual[..., None]:
-        """Take its inputs out of the queue; whoever waits for it gets `RemoteError`."""
+        """Take its inputs out of the queue and stop those that run; whoever waits for it gets `RemoteError`.
+
+        A body gets `InputCancellation` raised inside; ``cancel(terminate_containers=True)`` kills its worker instead.
+        """
         return Dual("call.cancel", self._start_cancel)
 
     @property
@@ -99,9 +102,9 @@ class FunctionCall(Generic[R]):
 
         return self._submit(work)
 
-    def _start_cancel(self) -> Pending[None]:
+    def _start_cancel(self, *, terminate_containers: bool = False) -> Pending[None]:
         async def work(client: Client) -> Callable[[], None]:
-            await client.durable.cancel(self._ref)
+            await client.durable.cancel(self._ref, terminate=terminate_containers)
             return lambda: None
 
         return self._submit(work)

@@ -16,6 +16,7 @@ from busfn.bus.base import Message
 from busfn.errors import InvalidError, OutputExpiredError, QueueFull, RemoteError
 from busfn.invoke.link import Link, Target, open_answer
 from busfn.invoke.payloads import fetch, stow
+from busfn.protocol.control import Cancellation
 from busfn.protocol.envelope import Answer, Call, read_answer
 from busfn.protocol.subjects import validate_function_name, validate_name
 from busfn.streams import RETENTION
@@ -100,13 +101,15 @@ class Durable:
         stored = await asyncio.gather(*(self._stored(ref, index) for index in range(start + 1, min(end, start + PAGE))))
         return [first, *self._leading(stored)]
 
-    async def cancel(self, ref: CallRef) -> None:
+    async def cancel(self, ref: CallRef, *, terminate: bool) -> None:
         """Take what was not started out of the queue, and let everybody know."""
         subjects, target = self._link.subjects, ref.target
         with suppress(QueueFull):  # it was cancelled before
             await self._link.bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
         await self._link.bus.queues.purge(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
-        self._link.bus.publish(subjects.control(target.app, target.function), ref.call.encode())
+        self._link.bus.publish(
+            subjects.control(target.app, target.function), Cancellation(ref.call, terminate).encode()
+        )
 
     def _leading(self, stored: Sequence[Answer | None]) -> list[Callable[[], object]]:
         thunks: list[Callable[[], object]] = []

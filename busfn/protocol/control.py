@@ -1,4 +1,4 @@
-"""What the consumer of a generator tells its worker: more credit, or stop."""
+"""What callers tell workers of calls that run: the consumer of a generator grants credit or stops it; anybody cancels."""
 
 from __future__ import annotations
 
@@ -31,6 +31,27 @@ def credit_headers(items: int, size: int) -> dict[str, str]:
 def cancel_headers() -> dict[str, str]:
     """Close the generator."""
     return {CANCEL: "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """A durable call that shall not go on."""
+
+    call: str
+    terminate: bool = False
+    """Do not wait until its bodies react: kill their workers."""
+
+    def encode(self) -> bytes:
+        """As it is published to the function's control subject."""
+        return f"{self.call} {'terminate' if self.terminate else 'stop'}".encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Cancellation:
+        """Reads `encode`'s bytes; raises `ProtocolError`."""
+        call, _, how = body.decode("ascii", "replace").partition(" ")
+        if not call.isalnum() or how not in ("stop", "terminate"):
+            raise ProtocolError(f"{body[:60]!r} is no cancellation")
+        return cls(call, how == "terminate")
 
 
 def read_control(headers: Mapping[str, str]) -> Control:

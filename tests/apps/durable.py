@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -95,3 +96,37 @@ def unsendable() -> Any:
 def parent(n: int) -> list[str]:
     """Hands calls over from inside a body."""
     return [square.spawn(i).object_id for i in range(n)]
+
+
+@app.function(max_containers=1)
+def interrupted(path: str) -> None:
+    """Tells how it was stopped."""
+    log(path, "started")
+    try:
+        while True:
+            time.sleep(0.01)
+    except BaseException as error:
+        log(path, type(error).__name__)
+        raise
+
+
+@app.function(max_containers=1)
+async def ainterrupted(path: str) -> None:
+    log(path, "started")
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        log(path, "CancelledError")
+        raise
+
+
+@app.function(max_containers=1)
+def stuck(path: str, seconds: int) -> int:
+    """Holds the GIL and hears nothing, unless told to be quick."""
+    import ctypes
+    import signal
+
+    log(path, "started")
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    ctypes.PyDLL(None).sleep(seconds)
+    return os.getpid()

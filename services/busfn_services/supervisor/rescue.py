@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from busfn.bus.base import Verdict
 from busfn.errors import Error, InternalFailure
 from busfn.protocol.envelope import Answer, Call, Status, read_call
@@ -22,9 +24,12 @@ class Rescue:
         self._subjects = context.subjects
         self._codecs = context.codecs
 
-    async def all(self, worker: Worker, entries: list[Entry]) -> None:
-        """Take care of every message that the worker held."""
+    async def all(self, worker: Worker, entries: list[Entry], cancelled: Container[str]) -> None:
+        """Take care of every message that the worker held; those of ``cancelled`` calls are just forgotten."""
         for entry in entries:
+            if entry.call in cancelled:
+                self._bus.queues.settle(entry.token, Verdict.ACK)
+                continue
             timed_out = worker.killed_for is not None and worker.killed_for.accepted == entry.accepted
             if entry.kind is Kind.JOB:
                 await self._requeue(worker, entry, timed_out=timed_out)

@@ -12,20 +12,23 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from busfn.bus.base import Verdict
+from busfn.bus.base import Message, Verdict
 from busfn.ids import new_call_id
+from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
-from busfn_services.flight import FlightTable
+from busfn_services.flight import Entry, FlightTable
 from busfn_services.handon import beat
 from busfn_services.supervisor.context import HostContext
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.logs import Echo, LogSink, no_echo, pump
 from busfn_services.supervisor.rescue import Rescue
-from busfn_services.supervisor.watch import Duty
+from busfn_services.supervisor.watch import GRACE, Duty
 from busfn_services.supervisor.worker import State, Worker
 
 SCAN_EVERY = 0.1
 """Seconds between looks at the in-flight tables."""
+REMEMBERED = 600.0
+"""Seconds for which a cancellation is remembered."""
 LAST_WORDS = 0.5
 """Seconds to read what a dead worker has printed."""
 TIMEOUT_SIGNAL = signal.SIGUSR2
@@ -50,9 +53,12 @@ class Supervisor:
         self._rescue = Rescue(context)
         self._tasks: set[asyncio.Task[None]] = set()
         self._pumps: dict[Worker, list[asyncio.Task[None]]] = {}
+        self._cancelled: dict[str, float] = {}
+        """When (monotonic seconds) the bodies of cancelled calls must be gone."""
         self.workers: dict[str, Worker] = {}
 
     async def __aenter__(self) -> Supervisor:
+        await self._context.bus.subscribe(self._context.subjects.all_of("ctl"), self._on_cancel)
         self._spawn(self._read_forks())
         self._spawn(self._scan())
         return self
@@ -143,7 +149,7 @@ class Supervisor:
                 worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
         entries = [entry for _, entry in worker.table.entries()]
         worker.table.close()
-        await self._rescue.all(worker, entries)
+        await self._rescue.all(worker, entries, self._cancelled)
         worker.gone.set()
         self.on_change(worker)
 
@@ -178,8 +184,23 @@ class Supervisor:
             worker.failure = f"the worker was not ready after its startup_timeout of {limit:g} s"
             worker.signal(signal.SIGKILL)
 
+    def _on_cancel(self, message: Message) -> None:
+        now = time.monotonic()
+        cancellation = Cancellation.decode(message.body)
+        self._cancelled = {call: end for call, end in self._cancelled.items() if end > now - REMEMBERED}
+        self._cancelled[cancellation.call] = now + (0.0 if cancellation.terminate else GRACE)
+
+    def _end_cancelled(self, worker: Worker, entries: list[tuple[int, Entry]], now: float) -> None:
+        """A body that does not react to its cancellation takes its worker along."""
+        for _, entry in entries:
+            if entry.started and now >= self._cancelled.get(entry.call, now + 1):
+                worker.dismissed = True
+                worker.signal(signal.SIGKILL)
+
     def _look_after(self, worker: Worker, now: float) -> None:
         entries = list(worker.table.entries())
+        if self._cancelled:
+            self._end_cancelled(worker, entries, now)
         worker.idle_since = 0.0 if entries else worker.idle_since or now
         for duty, entry in worker.watch.duties(entries, now):
             if duty is Duty.RENEW:

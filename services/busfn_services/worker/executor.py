@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, cast, get_type_hints
 
 from busfn.context import CurrentInput, running
-from busfn.errors import FunctionTimeoutError, InvalidError
+from busfn.errors import FunctionTimeoutError, InputCancellation, InvalidError
 from busfn.protocol.arguments import unpack_arguments
 from busfn.protocol.codecs import Codecs
 from busfn.protocol.convert import convert_arguments
@@ -36,6 +36,7 @@ class Executor:
         self.mean: float | None = None
         self._signature = inspect.signature(raw)
         self._running_since = 0.0
+        self._job: Job | None = None
 
     def overdue(self) -> bool:
         """Whether the body that runs now is over its time; a signal that comes late finds the next input and must not
@@ -43,11 +44,18 @@ class Executor:
         since = self._running_since
         return since > 0 and time.monotonic() - since >= self.spec.timeout
 
+    def interruption(self) -> BaseException | None:
+        """What the running body shall be stopped with, if anything."""
+        if self._running_since and self._job is not None and self._job.cancelled:
+            return InputCancellation("the call was cancelled")
+        return InputTimeout() if self.overdue() else None
+
     def interrupt(self) -> None:
-        """From a signal handler on the main thread: stop a body that is over its time."""
-        if self.overdue():
+        """From a signal handler on the main thread: stop a body that is over its time or cancelled."""
+        reason = self.interruption()
+        if reason is not None:
             self._running_since = 0.0
-            raise InputTimeout
+            raise reason
 
     def arguments(self, call: Call) -> Arguments:
         """The call's arguments; a foreign caller's are checked and converted by the annotations."""
@@ -65,6 +73,7 @@ class Executor:
         """Around user code: marks the input as running."""
         call = job.call
         current = CurrentInput(call.call, call.index + offset, (*call.path, self.spec.label))
+        self._job = job
         self._running_since = time.monotonic()
         try:
             with running(current):

@@ -7,17 +7,19 @@ into the overflow stream, from which workers pull as many as they have room for.
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from busfn.bus.base import Channel, Delivery, Message, Puller, Subscription, Verdict
 from busfn.errors import Error, ProtocolError
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import SPILL, fetch, spills, stow
-from busfn.protocol.control import read_control
+from busfn.protocol.control import Cancellation, read_control
 from busfn.protocol.envelope import Answer, Call
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
@@ -27,7 +29,7 @@ from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse
 from busfn_services.outcomes import Outcomes, next_attempt
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
-from busfn_services.worker.mainloop import Jobs
+from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
 from busfn_services.worker.outlet import Outlet
 from busfn_services.worker.stats import Stats
 
@@ -54,6 +56,7 @@ class Intake:
         self._channels: dict[Job, Channel] = {}
         self._pullers: list[Puller] = []
         self._member: Subscription | None = None
+        self._control: Subscription | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._posts: deque[Callable[[], None]] = deque()
         self._post_scheduled = False
@@ -68,6 +71,7 @@ class Intake:
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             handler = partial(self._on_delivery, kind)
             self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._limiter.room, handler))
+        self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
             subject = subjects.function(app, name)
             self._member = await self._bus.subscribe(subject, self._on_direct, queue=QUEUE_GROUP)
@@ -78,6 +82,8 @@ class Intake:
             await self._member.leave()
         for puller in self._pullers:
             await puller.stop()
+        if self._control is not None:
+            await self._control.leave()
         while self._held or self._tasks:
             self._emptied.clear()
             await self._emptied.wait()
@@ -146,6 +152,17 @@ class Intake:
             outlet.close() if control.cancel else outlet.granted(control.items, control.size)
 
         self._channels[job] = self._bus.channel(on_control)
+
+    def _on_cancel(self, message: Message) -> None:
+        """Drop what a cancelled call has waiting here, and stop what runs."""
+        cancellation = Cancellation.decode(message.body)
+        for job in self._held:
+            if job.call.call == cancellation.call:
+                job.cancelled = True
+                rest = job.cut()
+                if rest is not None:
+                    self._limiter.shed(rest[1] - rest[0])
+                signal.pthread_kill(cast(int, threading.main_thread().ident), TIMEOUT_SIGNAL)
 
     def _cut(self, job: Job, keep: int = 0) -> None:
         """Give the unstarted part of a slow chunk back to the queue, where other workers can take it."""
@@ -233,6 +250,8 @@ class Intake:
     async def _store(self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer]) -> None:
         if before is not None:
             await before
+        if job.cancelled:
+            return
         await asyncio.gather(*(self._outcomes.store(job.wire, answer) for answer in answers))
         self._table.answered(job.slot, answers[-1].index - job.call.index + max(1, answers[-1].count))
 

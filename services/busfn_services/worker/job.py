@@ -28,6 +28,8 @@ class Job:
         self._lock = threading.Lock()
         self.tail: asyncio.Task[None] | None = None
         """Stores and sends large answers; later answers go behind it."""
+        self.cancelled = False
+        """Nobody wants its outcome any more."""
         self.outlet: Outlet | None = None
         """Where a generator's items go."""
 

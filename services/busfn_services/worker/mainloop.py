@@ -16,7 +16,7 @@ from busfn_services.worker.plain import arun_plain, run_plain
 from busfn_services.worker.port import Port
 
 TIMEOUT_SIGNAL = signal.SIGUSR2
-"""The supervisor sends it when a body is over its time."""
+"""Sent by the supervisor when a body is over its time, and by the loop thread when its call is cancelled."""
 
 
 class Stop:
@@ -58,5 +58,5 @@ class _Current:
         await self._task
 
     def interrupt(self) -> None:
-        if self._task is not None and self._executor.overdue():
+        if self._task is not None and self._executor.interruption() is not None:
             self._task.cancel()

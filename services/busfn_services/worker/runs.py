@@ -69,6 +69,8 @@ class Single:
 
     def failed(self, offset: int, error: BaseException) -> None:
         call = self._job.call
+        if self._job.cancelled:
+            return
         delay = retry_delay(self._executor.spec, call, error)
         if delay is not None:
             self._port.retry(self._job, 0, delay)
@@ -115,6 +117,8 @@ class Chunk:
     def failed(self, offset: int, error: BaseException) -> None:
         self._flush()
         call = self._job.call
+        if self._job.cancelled:
+            return
         delay = retry_delay(self._executor.spec, call, error)
         if delay is not None:
             self._port.retry(self._job, offset, delay)
