@@ -9,6 +9,7 @@ from busfn.bus.base import Bus
 from busfn.config import BusAddress
 from busfn.errors import ClientClosed
 from busfn.invoke.conversation import Switchboard
+from busfn.invoke.deadletters import DeadLetters
 from busfn.invoke.direct import Direct
 from busfn.invoke.durable import Durable
 from busfn.invoke.link import Link, ignore_waiting
@@ -43,6 +44,7 @@ class Client:
         self.board = Switchboard(link)
         self.direct = Direct(self.board)
         self.durable = Durable(link)
+        self.dead = DeadLetters(link)
 
     @classmethod
     def open(cls, options: ClientOptions, portal: LoopThread | None = None) -> Client:

@@ -169,6 +169,10 @@ class Queues(Protocol):
         """The last message that is stored under a subject, or None; what the leader of the stream knows."""
         ...
 
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """The subjects that match and have a stored message, sorted; none when there is no stream."""
+        ...
+
     async def purge(self, stream: str, subject: str) -> int:
         """Remove all messages of a subject (wildcards allowed); returns how many."""
         ...

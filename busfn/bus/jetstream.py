@@ -212,6 +212,21 @@ class NatsQueues:
     async def latest(self, stream: str, subject: str) -> Inbound | None:
         return await self._stored(stream, {"last_by_subj": subject})
 
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        found: list[str] = []
+        while True:
+            query = {"subjects_filter": pattern, "offset": len(found)}
+            try:
+                info = await self.api.call(f"STREAM.INFO.{stream}", query)
+            except ApiError as error:
+                if error.code == STREAM_NOT_FOUND:
+                    return []
+                raise
+            page = list(info["state"].get("subjects") or ())
+            found += page
+            if not page or len(found) >= int(info.get("total", 0)):
+                return sorted(found)
+
     async def _stored(self, stream: str, query: dict[str, Any]) -> Inbound | None:
         try:
             answer = await self.api.call(f"STREAM.MSG.GET.{stream}", query)

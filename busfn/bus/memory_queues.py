@@ -160,6 +160,11 @@ class MemoryQueues:
         stored = [each for each in self._stream(stream).messages.values() if matches(subject, each.message.subject)]
         return stored[-1].message if stored else None
 
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        found = self.broker.streams.get(stream)
+        stored = found.messages.values() if found is not None else ()
+        return sorted({each.message.subject for each in stored if matches(pattern, each.message.subject)})
+
     async def purge(self, stream: str, subject: str) -> int:
         found = self._stream(stream)
         gone = [number for number, each in found.messages.items() if matches(subject, each.message.subject)]

@@ -7,7 +7,7 @@ import math
 import uuid
 from typing import TYPE_CHECKING
 
-from busfn.bus.api import STREAM_DIFFERS, STREAM_NOT_FOUND, WRONG_SEQUENCE, ApiError, attempts, read_answer
+from busfn.bus.api import STREAM_DIFFERS, WRONG_SEQUENCE, ApiError, attempts, read_answer
 from busfn.bus.frames import Inbound, check_pattern
 from busfn.errors import ConnectionError, NoResponders
 
@@ -69,26 +69,10 @@ class NatsTable:
 
     async def keys(self) -> list[str]:
         found: list[str] = []
-        subjects = await self._subjects()
+        subjects = await self._bus.queues.subjects(self._stream, ">")
         for start in range(0, len(subjects), _PAGE):
             found += await self._alive(subjects[start : start + _PAGE])
         return sorted(found)
-
-    async def _subjects(self) -> list[str]:
-        """All subjects of the stream, page by page."""
-        subjects: list[str] = []
-        while True:
-            query = {"subjects_filter": ">", "offset": len(subjects)}
-            try:
-                info = await self._bus.queues.api.call(f"STREAM.INFO.{self._stream}", query)
-            except ApiError as error:
-                if error.code == STREAM_NOT_FOUND:
-                    return []
-                raise
-            page = list(info["state"].get("subjects") or ())
-            subjects += page
-            if not page or len(subjects) >= int(info.get("total", 0)):
-                return subjects
 
     async def _alive(self, subjects: list[str]) -> list[str]:
         """The keys among them that hold a value."""

@@ -1,4 +1,4 @@
-"""What callers tell workers of calls that run: the consumer of a generator grants credit or stops it; anybody cancels."""
+"""What callers tell workers of calls that run: a generator's consumer grants credit or stops it; anybody cancels."""
 
 from __future__ import annotations
 

@@ -471,3 +471,11 @@ async def test_the_latest_message_of_a_subject_can_be_read(bus, jobs):
     assert (stored.subject, stored.body, stored.headers["N"]) == (f"{jobs}.a", b"2", "2")
     await bus.queues.purge(jobs, f"{jobs}.a")
     assert await bus.queues.latest(jobs, f"{jobs}.a") is None
+
+
+async def test_the_subjects_of_a_stream_can_be_listed(bus, jobs):
+    for token in ("b", "a.x", "a.y", "b"):
+        await bus.queues.enqueue(f"{jobs}.{token}", b"")
+    assert await bus.queues.subjects(jobs, f"{jobs}.>") == [f"{jobs}.a.x", f"{jobs}.a.y", f"{jobs}.b"]
+    assert await bus.queues.subjects(jobs, f"{jobs}.a.*") == [f"{jobs}.a.x", f"{jobs}.a.y"]
+    assert await bus.queues.subjects("nothere", ">") == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from busfn_cli.commands import call, dead
 from busfn_cli.commands.run import run
 from busfn_cli.commands.worker import worker
 
@@ -35,4 +37,15 @@ def build() -> typer.Typer:
     cli.callback()(_root)
     cli.command(context_settings=FOR_THE_FUNCTION, no_args_is_help=True)(run)
     cli.command(no_args_is_help=True)(worker)
+    cli.add_typer(_group(call.get, call.cancel), name="call", help="Durable calls, by their ids.")
+    cli.add_typer(
+        _group(dead.list_, dead.show, dead.retry, dead.drop), name="dead", help="Inputs that failed for good."
+    )
     return cli
+
+
+def _group(*commands: Callable[..., None]) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    for command in commands:
+        group.command(command.__name__.rstrip("_"))(command)
+    return group

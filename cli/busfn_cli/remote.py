@@ -1,0 +1,37 @@
+"""A client for commands that talk to a bus which runs already."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import typer
+
+from busfn.binding import DEFAULT
+from busfn.client import Client, ClientOptions
+from busfn.config import load_settings
+from busfn.errors import ExecutionError
+from busfn_cli.console import Console
+from busfn_cli.tracebacks import describe
+
+
+@contextmanager
+def connected(console: Console, env: str | None) -> Generator[Client, None, None]:
+    """Connect to the configured bus; errors inside are reported and end the command with exit code 1."""
+    try:
+        settings = load_settings(env=env)
+        if settings.address is None:
+            raise ExecutionError("no bus is configured: set BUSFN_URL (or NATS_URL)")
+        options = ClientOptions(address=settings.address, env=settings.env, key=settings.signing_key)
+        client = DEFAULT.client = Client.open(options)
+        try:
+            yield client
+        finally:
+            client.close()
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except Exception as error:
+        console.error(describe(error))
+        raise typer.Exit(1) from None

@@ -1,0 +1,108 @@
+"""Inputs that failed for good are kept with their reason, and can be tried again; through the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import durable
+import pytest
+
+from busfn import FunctionCall, errors
+
+
+def busfn(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "busfn"), *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def letters(call: FunctionCall[Any]) -> list[dict[str, Any]]:
+    done = busfn("dead", "list", "--call", call.object_id.rpartition(".")[2], "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def failed(call: FunctionCall[Any], kind: type[BaseException]) -> dict[str, Any]:
+    """The dead letter of a call that ends with this error."""
+    with pytest.raises(kind):
+        call.get(timeout=30)
+    (letter,) = letters(call)
+    return letter
+
+
+def test_each_way_to_fail_is_told_apart(path: str) -> None:
+    never = failed(durable.never_right.spawn(path), ArithmeticError)
+    assert (never["reason"], never["attempts"], never["crashes"]) == ("ArithmeticError", 3, 0)
+    slow = failed(durable.slow.spawn(path), errors.FunctionTimeoutError)
+    assert (slow["reason"], slow["attempts"], slow["crashes"]) == ("FunctionTimeoutError", 4, 0)
+    killer = failed(durable.kills.spawn(path, 5), errors.InternalFailure)
+    assert (killer["reason"], killer["attempts"], killer["crashes"]) == ("InternalFailure", 1, 3)
+    lock = failed(durable.unsendable.spawn(), errors.SerializationError)
+    assert (lock["reason"], lock["attempts"]) == ("SerializationError", 1)
+
+
+def test_neighbours_of_a_failure_are_no_dead_letters() -> None:
+    call = durable.fails.spawn_map(range(30))
+    for index in (3, 13, 23):
+        with pytest.raises(KeyError):
+            call.get(index=index, timeout=30)
+    assert call.get(index=29, timeout=30) == 29
+    assert [letter["index"] for letter in letters(call)] == [3, 13, 23]
+
+
+def test_a_letter_is_shown_with_its_traceback(path: str) -> None:
+    letter = failed(durable.never_right.spawn(path), ArithmeticError)
+    shown = busfn("dead", "show", letter["id"])
+    assert shown.returncode == 0, shown.stderr
+    assert "reason: ArithmeticError" in shown.stdout
+    assert "in never_right" in shown.stdout
+
+
+def test_a_retry_after_a_fix_answers_the_same_call(path: str) -> None:
+    call = durable.flaky.spawn(path, 5)  # four attempts are allowed
+    letter = failed(call, ValueError)
+    done = busfn("dead", "retry", "--call", letter["call"])
+    assert done.stdout == "1 queued again\n", done.stderr
+    assert call.get(timeout=30) == 5
+    assert letters(call) == []
+
+
+def test_a_retried_input_of_a_map_is_run_alone(path: str) -> None:
+    call = durable.flaky.spawn_map([path, path + "2"], [5, 1])
+    with pytest.raises(ValueError, match="attempt 4"):
+        call.get(index=0, timeout=30)
+    busfn("dead", "retry", "--function", "flaky", "--call", call.object_id.rpartition(".")[2])
+    assert call.get(index=0, timeout=30) == 5
+    assert call.get(index=1, timeout=30) == 1
+    assert len(Path(path + "2").read_text().splitlines()) == 1
+
+
+def test_dropped_letters_are_gone() -> None:
+    call = durable.fails.spawn(3)
+    failed(call, KeyError)
+    assert busfn("dead", "drop", "--call", call.object_id.rpartition(".")[2]).stdout == "1 dropped\n"
+    assert letters(call) == []
+
+
+def test_all_letters_are_meant_only_when_that_is_said() -> None:
+    done = busfn("dead", "retry")
+    assert done.returncode == 2
+    assert "--all" in done.stderr
+
+
+def test_call_get_and_cancel_on_the_command_line(path: str) -> None:
+    call = durable.square.spawn(6)
+    assert busfn("call", "get", call.object_id).stdout == "36\n"
+    blocked = durable.held.spawn(path)
+    done = busfn("call", "get", blocked.object_id, "--timeout", "0.1")
+    assert (done.returncode, "call goes on" in done.stderr) == (1, True)
+    queued = durable.held.spawn(path)
+    assert busfn("call", "cancel", queued.object_id).returncode == 0
+    with pytest.raises(errors.RemoteError, match="cancelled"):
+        queued.get()
+    Path(path).touch()
+    assert blocked.get() == "done"
+    assert busfn("call", "get", "what?").returncode == 1
