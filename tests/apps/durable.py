@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +126,37 @@ async def ainterrupted(path: str) -> None:
 def stuck(path: str, seconds: int) -> int:
     """Holds the GIL and hears nothing, unless told to be quick."""
     import ctypes
-    import signal
 
     log(path, "started")
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
     ctypes.PyDLL(None).sleep(seconds)
     return os.getpid()
+
+
+@app.function(max_containers=4)
+def dying(path: str, x: int) -> int:
+    """Whoever finds the order to die obeys once."""
+    time.sleep(0.005)
+    order = Path(path + ".die")
+    try:
+        death = order.read_text()
+        order.unlink()
+    except FileNotFoundError:
+        log(path, x)
+        return x
+    if death == "exit":
+        os._exit(3)
+    os.kill(os.getpid(), signal.SIGSEGV if death == "segfault" else signal.SIGKILL)
+    return -1
+
+
+@app.function()
+def logged_with_pid(path: str, x: int) -> int:
+    time.sleep(0.005)
+    log(path, f"{x}:{os.getpid()}")
+    return x
+
+
+@app.function()
+def items(n: int) -> Iterator[int]:
+    yield from range(n)

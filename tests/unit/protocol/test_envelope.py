@@ -48,6 +48,7 @@ def calls(draw):
         attempt=draw(numbers),
         crashes=draw(numbers),
         deadline=draw(numbers),
+        not_before=draw(numbers),
         reply=draw(texts),
         parent=draw(texts),
         path=tuple(draw(st.lists(tokens, max_size=3))),
@@ -149,7 +150,7 @@ def test_defaults_take_no_headers():
 def test_every_field_of_calls_and_answers_is_given_a_value_in_these_tests():
     # so that a new field cannot be forgotten in the round trips above
     assert {f.name for f in dataclasses.fields(Call)} == {
-        "call", "payload", "index", "count", "select", "attempt", "crashes", "deadline", "reply", "parent", "path",
+        "call", "payload", "index", "count", "select", "attempt", "crashes", "deadline", "not_before", "reply", "parent", "path",
         "accept", "trace", "stream", "foreign",
     }  # fmt: skip
     assert {f.name for f in dataclasses.fields(Answer)} == {

@@ -37,7 +37,7 @@ def test_subjects_of_a_call_are_taken_apart_again(env, app, function, call, inde
         "dead", app, function, (call, str(index))
     )
     assert subjects.parse(subjects.result(app, call, index)) == Address("res", app, "", (call, str(index)))
-    assert subjects.parse(subjects.live(app, call, index)) == Address("live", app, "", (call, str(index)))
+    assert subjects.parse(subjects.cancelled(app, call)) == Address("res", app, "", (call, "cancelled"))
 
 
 def test_a_wake_has_the_tokens_of_the_job_it_announces():
