@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import durable
+import nats
 import pytest
 
 from busfn import FunctionCall, errors
@@ -165,3 +166,15 @@ def test_cancel_takes_queued_inputs_away_and_tells_who_waits(path: str) -> None:
             call.get()
     Path(path).touch()
     assert blocker.get() == "done"
+
+
+def test_a_plain_nats_client_hands_a_call_over_by_publishing_it() -> None:
+    async def publish() -> None:
+        address = durable.app.binding.require("the app").address
+        connection = await nats.connect(address.servers[0], token=address.token)
+        stored = await connection.jetstream().publish("busfn.main.job.durable.square.order17", b"6")
+        assert stored.stream == "BUSFN_main_JOBS"
+        await connection.close()
+
+    asyncio.run(publish())
+    assert FunctionCall.from_id("durable.square.order17").get(timeout=20) == 36

@@ -150,7 +150,8 @@ def test_defaults_take_no_headers():
 def test_every_field_of_calls_and_answers_is_given_a_value_in_these_tests():
     # so that a new field cannot be forgotten in the round trips above
     assert {f.name for f in dataclasses.fields(Call)} == {
-        "call", "payload", "index", "count", "select", "attempt", "crashes", "deadline", "not_before", "reply", "parent", "path",
+        "call", "payload", "index", "count", "select", "attempt", "crashes", "deadline", "not_before",
+        "reply", "parent", "path",
         "accept", "trace", "stream", "foreign",
     }  # fmt: skip
     assert {f.name for f in dataclasses.fields(Answer)} == {
