@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from busfn.call import FunctionCall
 from busfn.client import Client
 from busfn.context import current_input
 from busfn.errors import ExecutionError, InvalidError
-from busfn.ids import new_call_id
+from busfn.ids import call_id_of, new_call_id
 from busfn.invoke.durable import CallRef
 from busfn.invoke.link import Target
 from busfn.invoke.streaming import Stream
@@ -23,7 +25,7 @@ from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import validate_function_name, validate_name
 from busfn.spawning import spawn_map_dual
-from busfn.spec import Options
+from busfn.spec import Options, Start
 from busfn.sync import Dual, Pending, warn_if_blocking
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ L_co = TypeVar("L_co", covariant=True)
 
 DEEPEST = 100
 """Functions that may wait for one another before busfn calls it an endless recursion."""
+
+AT_ONCE = Start()
 
 EMPTY = Payload(content_type="", body=b"")
 
@@ -56,10 +60,13 @@ class Function(Generic[P, R, L_co]):
     call returns (a coroutine for an async function).
     """
 
-    def __init__(self, target: Target, binding: Binding, definition: Definition[L_co] | None = None) -> None:
+    def __init__(
+        self, target: Target, binding: Binding, definition: Definition[L_co] | None = None, start: Start = AT_ONCE
+    ) -> None:
         self._target = target
         self._binding = binding
         self._definition = definition
+        self._start = start
 
     @classmethod
     def from_name(cls, app_name: str, name: str) -> Function[..., Any, Any]:
@@ -146,6 +153,17 @@ class Function(Generic[P, R, L_co]):
         """Hand over a call with many inputs: ``f.spawn_map(xs, ys, kwargs={})``; on return all of them are stored."""
         return spawn_map_dual(self._map_source("spawn_map"), self._binding)
 
+    def with_options(
+        self, *, delay: float = 0.0, at: dt.datetime | None = None, idempotency_key: str = ""
+    ) -> Function[P, R, L_co]:
+        """A handle whose `spawn` starts later, or only once.
+
+        ``delay`` is in seconds; ``at`` is a moment. With an ``idempotency_key``, spawning again with the same key gives
+        the first call. Raises `InvalidError`.
+        """
+        start = Start(delay=delay, at=at, idempotency_key=idempotency_key)
+        return Function[P, R, L_co](self._target, self._binding, self._definition, start)
+
     @property
     def hydrate(self) -> Dual[[], Function[P, R, L_co]]:
         """Make sure that the handle can be used; returns the handle."""
@@ -183,6 +201,7 @@ class Function(Generic[P, R, L_co]):
         client = self._binding.require(repr(self))
         if self.is_generator:
             raise InvalidError(f"{self.name} is a generator function: use `{self.name}.remote_gen(...)`")
+        self._only_spawned()
         call = self._call(client, args, kwargs)
         if not call.path:
             return cast("Pending[R]", client.direct.start(self._target, call))
@@ -196,10 +215,11 @@ class Function(Generic[P, R, L_co]):
         if self.is_generator:
             raise InvalidError(f"Cannot `spawn` a generator function: nobody would take the items of {self.name}")
         call = self._call(client, args, kwargs)
+        enqueue = client.durable.enqueue_once if self._start.idempotency_key else client.durable.enqueue
         handle = FunctionCall[R](CallRef(self._target, call.call), self._binding, 1)
 
         async def work() -> Callable[[], FunctionCall[R]]:
-            await client.durable.enqueue(self._target, call)
+            await enqueue(self._target, call)
             return lambda: handle
 
         return client.link.portal.submit(work())
@@ -208,11 +228,18 @@ class Function(Generic[P, R, L_co]):
         client = self._binding.require(repr(self))
         if self._definition is not None and not self.is_generator:
             raise InvalidError(f"{self.name} is not a generator function: use `{self.name}.remote(...)`")
+        self._only_spawned()
         return Stream(client.board, self._target, self._call(client, args, kwargs))
 
     def _map_source(self, method: str) -> MapSource:
+        if method != "spawn_map" or self._start.idempotency_key:
+            self._only_spawned()
         alone = self._definition is not None and self._definition.options.single_use_containers
         return MapSource(f"{self.name}.{method}", self._target, self._map_client, self._new_call, chunked=not alone)
+
+    def _only_spawned(self) -> None:
+        if self._start != AT_ONCE:
+            raise InvalidError(f"{self.name}: `delay`, `at` and `idempotency_key` are for `spawn`")
 
     def _map_client(self) -> Client:
         if self.is_generator:
@@ -226,11 +253,16 @@ class Function(Generic[P, R, L_co]):
         return call.copy(payload=payload)
 
     def _new_call(self) -> Call:
-        current = current_input()
+        current, key = current_input(), self._start.idempotency_key
+        call = Call(
+            call=call_id_of(self._target.label, key) if key else new_call_id(),
+            payload=EMPTY,
+            not_before=self._start.not_before(time.time()),
+        )
         if current is None:
-            return Call(call=new_call_id(), payload=EMPTY)
+            return call
         self._check_recursion(current.path)
-        return Call(call=new_call_id(), payload=EMPTY, parent=current.input_id, path=current.path)
+        return call.copy(parent=current.input_id, path=current.path)
 
     def _check_recursion(self, path: tuple[str, ...]) -> None:
         """A call that waits for a worker which waits for the call would never end: refuse it here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import math
 from collections.abc import Mapping
@@ -74,6 +75,29 @@ class Retries:
             return None
         exponent = min(attempt - 1, 64)
         return min(self.max_delay, self.initial_delay * self.backoff_coefficient**exponent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """When, and how often at most, a spawned call is started."""
+
+    delay: float = 0.0
+    """Seconds to wait."""
+    at: dt.datetime | None = None
+    """Not before this moment; without a zone it is local time."""
+    idempotency_key: str = ""
+    """Calls of one function with the same key are one call, for as long as its result is kept."""
+
+    def __post_init__(self) -> None:
+        _between("delay", self.delay, 0, 365 * 86_400)
+        if self.at is not None and self.delay:
+            raise InvalidError("give either `delay` or `at`")
+
+    def not_before(self, now: float) -> int:
+        """Unix milliseconds before which it must not run; 0 for at once. ``now`` in unix seconds."""
+        if self.at is not None:
+            return int(self.at.timestamp() * 1000)
+        return int((now + self.delay) * 1000) if self.delay else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,19 @@ class Durable:
                     raise
                 await asyncio.sleep(FULL_PAUSE)
 
+    async def enqueue_once(self, target: Target, call: Call) -> None:
+        """`enqueue`, unless the call is queued, runs, or has ended already."""
+        subjects, ref = self._link.subjects, CallRef(target, call.call)
+        places = (
+            ("JOBS", subjects.job(target.app, target.function, call.call)),
+            ("RES", subjects.result(target.app, ref.call, call.index)),
+            ("RES", subjects.cancelled(target.app, ref.call)),
+        )
+        for stream, subject in places:
+            if await self._latest(stream, subject) is not None:
+                return
+        await self.enqueue(target, call)
+
     async def note_size(self, ref: CallRef, inputs: int) -> None:
         """Store how many inputs a call has."""
         subject = self._link.subjects.size(ref.target.app, ref.call)

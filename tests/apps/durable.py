@@ -160,3 +160,10 @@ def logged_with_pid(path: str, x: int) -> int:
 @app.function()
 def items(n: int) -> Iterator[int]:
     yield from range(n)
+
+
+@app.function()
+def stamped(path: str) -> float:
+    """When it ran."""
+    log(path, "ran")
+    return time.time()
