@@ -42,15 +42,12 @@ class Sample:
     """Deliveries that were handed out and not settled."""
 
     @property
-    def waiting(self) -> int:
-        """Messages that wait for a worker.
+    def adrift(self) -> bool:
+        """Whether deliveries are handed out that no worker has: one gave them back, perhaps for later, or died with them.
 
-        Deliveries that a worker gave back, or took to its grave, count as handed out: while there are workers these get
-        them again, and while there are none somebody must start one.
+        They come again only to somebody who asks, and do not count as backlog.
         """
-        if any(worker.phase is not Phase.LEAVING for worker in self.workers):
-            return self.backlog
-        return self.backlog + max(0, self.unsettled - sum(worker.held for worker in self.workers))
+        return self.unsettled > sum(worker.held for worker in self.workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +61,12 @@ class Decision:
 def decide(sample: Sample, scaling: Scaling, cores: int) -> Decision:
     """Up at once to what is needed; down only workers that were idle for the whole window.
 
-    The need is everything that waits or runs. Without ``max_containers`` the cap is the machine's cores, not counting
+    The need is everything that waits or runs, and a worker while deliveries are adrift. Without ``max_containers`` the cap is the machine's cores, not counting
     workers that wait for nested calls: they use no core, and what they wait for may need one.
     """
     staying = [worker for worker in sample.workers if worker.phase is not Phase.LEAVING]
     waiting = sum(worker.waiting for worker in staying)
-    need = sample.waiting + sum(worker.busy for worker in staying)
+    need = max(sample.backlog + sum(worker.busy for worker in staying), int(sample.adrift))
     cap = cores + waiting if scaling.max_containers is None else scaling.max_containers
     wanted = max(scaling.min_containers, min(need + (scaling.buffer_containers if need else 0), cap))
     # Workers on their way out still hold memory and a core: a hard cap counts them, too.

@@ -92,7 +92,13 @@ class Pool:
         sample = Sample(backlog, self._launcher.workers(self._spec), unsettled)
         await self._apply(sample, decide(sample, self._spec.scaling, self._cores))
         lately = time.monotonic() - self._woken_at < AWAKE
-        return lately or bool(sample.workers) or sample.waiting > 0 or self._spec.scaling.min_containers > 0
+        return (
+            lately
+            or bool(sample.workers)
+            or sample.backlog > 0
+            or sample.adrift
+            or self._spec.scaling.min_containers > 0
+        )
 
     async def _stand_in(self, workers: tuple[WorkerView, ...]) -> None:
         """The activator is a member whenever no worker is; a worker that serves a single input never is one."""

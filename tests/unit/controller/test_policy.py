@@ -232,3 +232,16 @@ def test_once_a_decision_was_carried_out_there_is_nothing_left_to_decide(sample,
 def test_more_to_do_never_means_fewer_workers(sample, scaling, cores, more):
     less, busier = decide(sample, scaling, cores), decide(Sample(sample.backlog + more, sample.workers), scaling, cores)
     assert busier.start - len(busier.stop) >= less.start - len(less.stop)
+
+
+def test_a_delivery_that_no_worker_has_gets_and_keeps_one_worker():
+    assert decide(Sample(0, (), unsettled=3), Scaling(), CORES) == Decision(start=1)
+    idle_for_long = WorkerView("w", Phase.READY, idle_for=1e9)
+    assert decide(Sample(0, (idle_for_long,), unsettled=3), Scaling(), CORES) == NOTHING
+    assert decide(Sample(0, (idle_for_long,), unsettled=0), Scaling(), CORES) == Decision(stop=("w",))
+
+
+def test_what_a_leaving_worker_still_holds_needs_no_other():
+    leaving = WorkerView("w", Phase.LEAVING, busy=True, held=2)
+    assert decide(Sample(0, (leaving,), unsettled=2), Scaling(), CORES) == NOTHING
+    assert decide(Sample(0, (leaving,), unsettled=3), Scaling(), CORES) == Decision(start=1)
