@@ -43,7 +43,7 @@ class Sample:
 
     @property
     def adrift(self) -> bool:
-        """Whether deliveries are handed out that no worker has: one gave them back, perhaps for later, or died with them.
+        """Whether deliveries are handed out that no worker has: one gave them back, for later, or died with them.
 
         They come again only to somebody who asks, and do not count as backlog.
         """
@@ -61,8 +61,9 @@ class Decision:
 def decide(sample: Sample, scaling: Scaling, cores: int) -> Decision:
     """Up at once to what is needed; down only workers that were idle for the whole window.
 
-    The need is everything that waits or runs, and a worker while deliveries are adrift. Without ``max_containers`` the cap is the machine's cores, not counting
-    workers that wait for nested calls: they use no core, and what they wait for may need one.
+    The need is everything that waits or runs, and a worker while deliveries are adrift. Without ``max_containers`` the
+    cap is the machine's cores, not counting workers that wait for nested calls: they use no core, and what they wait
+    for may need one.
     """
     staying = [worker for worker in sample.workers if worker.phase is not Phase.LEAVING]
     waiting = sum(worker.waiting for worker in staying)

@@ -16,7 +16,9 @@ from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView
 from busfn_services.handon import Context
 
 TICK = 0.25
-"""Seconds between looks at a function that has work or workers; one without is not looked at."""
+"""Seconds between looks at a function that has work."""
+IDLE_TICK = 1.0
+"""Seconds between looks at one whose workers idle; one without workers is not looked at."""
 
 AWAKE = 1.0
 """Seconds of looking after a wake-up: a server tells of a stored message a moment before it counts it."""
@@ -71,34 +73,35 @@ class Pool:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            active = True
+            pause: float | None = TICK
             try:
-                active = await self._step()
+                pause = await self._step()
             except Error as error:  # the bus is away: hold the size and look again
                 logger.warning("%s: %s", self._spec.label, error)
             try:
-                async with asyncio.timeout(TICK if active else None):
+                async with asyncio.timeout(pause):
                     await self._woken.wait()
                     self._woken_at = time.monotonic()
             except TimeoutError:
                 continue
 
-    async def _step(self) -> bool:
-        """One look; tells whether there is something to look at again soon."""
+    async def _step(self) -> float | None:
+        """One look; tells in how many seconds to look again, None for when something happens."""
         workers = self._launcher.workers(self._spec)
         await self._stand_in(workers)
         refusing = await self._refuse_while_broken(workers)
         backlog, unsettled = (0, 0) if refusing else await self._lag()
         sample = Sample(backlog, self._launcher.workers(self._spec), unsettled)
         await self._apply(sample, decide(sample, self._spec.scaling, self._cores))
-        lately = time.monotonic() - self._woken_at < AWAKE
-        return (
-            lately
-            or bool(sample.workers)
-            or sample.backlog > 0
-            or sample.adrift
-            or self._spec.scaling.min_containers > 0
-        )
+        return self._pause(sample)
+
+    def _pause(self, sample: Sample) -> float | None:
+        woken_lately = time.monotonic() - self._woken_at < AWAKE
+        if woken_lately or sample.backlog or sample.adrift or any(worker.busy for worker in sample.workers):
+            return TICK
+        if not sample.workers and not self._spec.scaling.min_containers:
+            return None
+        return min(IDLE_TICK, max(TICK, self._spec.scaling.scaledown_window / 4))
 
     async def _stand_in(self, workers: tuple[WorkerView, ...]) -> None:
         """The activator is a member whenever no worker is; a worker that serves a single input never is one."""
