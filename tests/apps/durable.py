@@ -167,3 +167,10 @@ def stamped(path: str) -> float:
     """When it ran."""
     log(path, "ran")
     return time.time()
+
+
+@app.function(max_containers=1)
+def slowly(path: str, x: int) -> int:
+    time.sleep(0.2)
+    log(path, x)
+    return x

@@ -35,6 +35,8 @@ from busfn_services.worker.stats import Stats
 
 STORE_PAUSE = 1.0
 """Seconds before an input is run again whose result could not be stored."""
+MOST_CALLERS = 64
+"""Maps whose callers are remembered, so that their end is noticed."""
 CUT_AFTER = 0.050
 """Seconds after which a chunk gives away its unstarted inputs, so that short work is not trapped behind long."""
 
@@ -54,6 +56,7 @@ class Intake:
         self._free = list(range(RECORDS))
         self._held: set[Job] = set()
         self._channels: dict[Job, Channel] = {}
+        self._callers: dict[str, Channel] = {}
         self._pullers: list[Puller] = []
         self._member: Subscription | None = None
         self._control: Subscription | None = None
@@ -153,6 +156,26 @@ class Intake:
 
         self._channels[job] = self._bus.channel(on_control)
 
+    def _gone_channel(self, call: str) -> str:
+        """Where the server says that the caller of a map listens no more."""
+        channel = self._callers.pop(call, None) or self._bus.channel(partial(self._on_gone, call))
+        self._callers[call] = channel
+        if len(self._callers) > MOST_CALLERS:
+            self._callers.pop(next(iter(self._callers))).close()
+        return channel.subject
+
+    def _on_gone(self, call: str, message: Message) -> None:
+        if message.headers.get("Status") != "503":
+            return
+        for job in self._held:
+            if job.call.call == call and (rest := job.cut()) is not None:
+                self._limiter.shed(rest[1] - rest[0])
+        subjects = self._link.subjects
+        self._spawn(self._purge(subjects.stream("JOBS"), subjects.job(self._spec.app, self._spec.name, call)))
+
+    async def _purge(self, stream: str, subject: str) -> None:
+        await self._bus.queues.purge(stream, subject)
+
     def _on_cancel(self, message: Message) -> None:
         """Drop what a cancelled call has waiting here, and stop what runs."""
         cancellation = Cancellation.decode(message.body)
@@ -210,7 +233,7 @@ class Intake:
             self._posts.popleft()()
 
     def _answer(self, job: Job, answers: Sequence[Answer]) -> None:
-        self._send(job, answers, "")
+        self._send(job, answers, self._gone_channel(job.call.call) if job.kind is Kind.JOB else "")
         answer = answers[-1]
         if answer.count and job.tail is None:
             self._link.portal.loop.call_soon(

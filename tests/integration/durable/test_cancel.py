@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,3 +65,14 @@ def test_a_waiting_get_is_told_of_the_cancellation(path: str) -> None:
         call.cancel()
         with pytest.raises(errors.RemoteError, match="cancelled"):
             waiting.result(timeout=20)
+
+
+def test_what_a_killed_caller_had_mapped_is_taken_out_of_the_queue(path: str) -> None:
+    script = (
+        "import os, busfn; results = iter(busfn.Function.from_name('durable', 'slowly').map("
+        f"[{path!r}] * 20, range(20))); next(results); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert done.returncode == -9
+    assert durable.slowly.spawn(path, -1).get(timeout=60) == -1  # stands behind all of the map
+    assert len(lines(path)) < 15
