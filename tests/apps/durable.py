@@ -174,3 +174,18 @@ def slowly(path: str, x: int) -> int:
     time.sleep(0.2)
     log(path, x)
     return x
+
+
+@app.function(env={"DURABLE_MENDED_BY": "yes"})
+def mended(x: int) -> int:
+    return x
+
+
+def _fail_until_mended() -> None:
+    """Workers of `mended` cannot start until the test makes a file."""
+    mark = os.environ.get("DURABLE_MARK", "")
+    if "DURABLE_MENDED_BY" in os.environ and mark and not Path(mark).exists():
+        raise RuntimeError("not mended yet")
+
+
+_fail_until_mended()

@@ -14,6 +14,8 @@ from busfn.streams import consumers
 from busfn_services.handon import Context, admit, hand_on, refuse
 
 REFUSED_AT_ONCE = 64
+KEEP_PAUSE = 1.0
+"""Seconds after which a durable call is offered again while its function cannot start."""
 
 
 class Activator:
@@ -71,7 +73,10 @@ class Activator:
         if self._refusal is None:
             self._context.bus.queues.settle(delivery.token, Verdict.NAK)
             return
-        call = admit(self._context, delivery.message, reply="")
+        call = admit(self._context, delivery.message, reply="", durable=True)
+        if call is not None and not call.reply:  # a durable call was accepted: it waits until a worker starts
+            self._context.bus.queues.settle(delivery.token, Verdict.NAK, delay=KEEP_PAUSE)
+            return
         if call is not None:
             refuse(self._context.bus, self._context.codecs, call, self._refusal)
         self._context.bus.queues.settle(delivery.token, Verdict.ACK)

@@ -90,7 +90,9 @@ class Pool:
         workers = self._launcher.workers(self._spec)
         await self._stand_in(workers)
         refusing = await self._refuse_while_broken(workers)
-        backlog, unsettled = (0, 0) if refusing else await self._lag()
+        if refusing:
+            return TICK  # when the pause is over, what waits gets another try
+        backlog, unsettled = await self._lag()
         sample = Sample(backlog, self._launcher.workers(self._spec), unsettled)
         await self._apply(sample, decide(sample, self._spec.scaling, self._cores))
         return self._pause(sample)
