@@ -198,13 +198,34 @@ class Blobs(Protocol):
     async def delete(self, name: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value in a table."""
+
+    value: bytes
+    revision: int
+    """Grows with every write to the table; names this one."""
+
+
 class Table(Protocol):
     """A small key-value store, shared by everyone on the bus. Keys are subject tokens joined by dots."""
 
     async def get(self, key: str) -> bytes | None: ...
+    async def entry(self, key: str) -> Entry | None:
+        """The value with its revision, or None when there is none."""
+        ...
+
+    async def entries(self, pattern: str) -> dict[str, Entry]:
+        """All keys under a pattern (``app.*``), with their values."""
+        ...
+
     async def put(self, key: str, value: bytes, *, ttl: float = 0.0) -> None: ...
     async def create(self, key: str, value: bytes, *, ttl: float = 0.0) -> bool:
         """Write only if the key does not exist; tells whether it did. ``ttl`` in whole seconds, 0 = for ever."""
+        ...
+
+    async def update(self, key: str, value: bytes, revision: int, *, ttl: float = 0.0) -> int | None:
+        """Write only if the last write to the key was ``revision``; the new revision, or None if it was another."""
         ...
 
     async def delete(self, key: str) -> None: ...

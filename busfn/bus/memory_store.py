@@ -6,7 +6,9 @@ import hashlib
 import math
 import time
 
+from busfn.bus.base import Entry
 from busfn.bus.frames import check_pattern
+from busfn.bus.patterns import matches
 from busfn.errors import DeserializationError
 
 CHUNK = 512 << 10
@@ -16,16 +18,25 @@ class Shelf:
     """Values that expire."""
 
     def __init__(self) -> None:
-        self._values: dict[tuple[str, str], tuple[bytes, float]] = {}
+        self._values: dict[tuple[str, str], tuple[Entry, float]] = {}
+        self._revision = 0
 
-    def put(self, kind: str, name: str, value: bytes, ttl: float) -> None:
-        """Keep a value for ``ttl`` seconds, 0 for ever."""
-        self._values[kind, name] = (value, time.monotonic() + ttl if ttl > 0 else math.inf)
+    def put(self, kind: str, name: str, value: bytes, ttl: float) -> int:
+        """Keep a value for ``ttl`` seconds, 0 for ever; returns its revision."""
+        self._revision += 1
+        expires = time.monotonic() + ttl if ttl > 0 else math.inf
+        self._values[kind, name] = (Entry(value, self._revision), expires)
+        return self._revision
 
     def get(self, kind: str, name: str) -> bytes | None:
         """The value, or None when there is none any more."""
-        value, expires = self._values.get((kind, name), (b"", 0.0))
-        return value if time.monotonic() < expires else None
+        entry = self.entry(kind, name)
+        return None if entry is None else entry.value
+
+    def entry(self, kind: str, name: str) -> Entry | None:
+        """The value with its revision, or None when there is none any more."""
+        found = self._values.get((kind, name))
+        return found[0] if found is not None and time.monotonic() < found[1] else None
 
     def delete(self, kind: str, name: str) -> None:
         """Forget a value."""
@@ -69,8 +80,21 @@ class MemoryTable:
     async def get(self, key: str) -> bytes | None:
         return self._shelf.get(self._kind, key)
 
+    async def entry(self, key: str) -> Entry | None:
+        return self._shelf.entry(self._kind, key)
+
+    async def entries(self, pattern: str) -> dict[str, Entry]:
+        found = {name: self._shelf.entry(self._kind, name) for name in self._shelf.names(self._kind)}
+        return {name: entry for name, entry in found.items() if entry is not None and matches(pattern, name)}
+
     async def put(self, key: str, value: bytes, *, ttl: float = 0.0) -> None:
         self._shelf.put(self._kind, key, value, ttl)
+
+    async def update(self, key: str, value: bytes, revision: int, *, ttl: float = 0.0) -> int | None:
+        entry = self._shelf.entry(self._kind, key)
+        if entry is None or entry.revision != revision:
+            return None
+        return self._shelf.put(self._kind, key, value, ttl)
 
     async def create(self, key: str, value: bytes, *, ttl: float = 0.0) -> bool:
         if self._shelf.get(self._kind, key) is not None:

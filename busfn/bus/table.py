@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from busfn.bus.api import STREAM_DIFFERS, WRONG_SEQUENCE, ApiError, attempts, read_answer
+from busfn.bus.base import Entry
 from busfn.bus.frames import Inbound, check_pattern
 from busfn.errors import ConnectionError, NoResponders
 
@@ -29,8 +30,19 @@ class NatsTable:
         self._prefix = f"$KV.{name}."
 
     async def get(self, key: str) -> bytes | None:
+        entry = await self.entry(key)
+        return None if entry is None else entry.value
+
+    async def entry(self, key: str) -> Entry | None:
         message = await self._last(key)
-        return None if message is None or _is_marker(message) else message.body
+        return None if message is None or _is_marker(message) else _entry(message)
+
+    async def entries(self, pattern: str) -> dict[str, Entry]:
+        subjects = await self._bus.queues.subjects(self._stream, self._prefix + pattern)
+        found: dict[str, Entry] = {}
+        for start in range(0, len(subjects), _PAGE):
+            found |= await self._alive(subjects[start : start + _PAGE])
+        return found
 
     async def _last(self, key: str) -> Inbound | None:
         """What is stored under the key, delete markers included."""
@@ -63,38 +75,44 @@ class NatsTable:
                 return False
             expected = seen
 
+    async def update(self, key: str, value: bytes, revision: int, *, ttl: float = 0.0) -> int | None:
+        try:
+            return await self._write(
+                key, value, {**_ttl(ttl), "Nats-Expected-Last-Subject-Sequence": str(revision)}
+            )
+        except ApiError as error:
+            if error.code not in WRONG_SEQUENCE:
+                raise
+            return None
+
     async def delete(self, key: str) -> None:
         if await self._last(key) is not None:
             await self._write(key, b"", {"KV-Operation": "DEL"})
 
     async def keys(self) -> list[str]:
-        found: list[str] = []
-        subjects = await self._bus.queues.subjects(self._stream, ">")
-        for start in range(0, len(subjects), _PAGE):
-            found += await self._alive(subjects[start : start + _PAGE])
-        return sorted(found)
+        return sorted(await self.entries(">"))
 
-    async def _alive(self, subjects: list[str]) -> list[str]:
+    async def _alive(self, subjects: list[str]) -> dict[str, Entry]:
         """The keys among them that hold a value."""
-        found: list[str] = []
+        found: dict[str, Entry] = {}
 
         def receive(message: Inbound) -> None:
             if not _is_marker(message):
-                found.append(message.headers["Nats-Subject"].removeprefix(self._prefix))
+                found[message.headers["Nats-Subject"].removeprefix(self._prefix)] = _entry(message)
 
         query = json.dumps({"multi_last": subjects}).encode()
         await self._bus.ask(f"$JS.API.DIRECT.GET.{self._stream}", query, timeout=_TIMEOUT, each=receive)
         return found
 
-    async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> None:
-        """Store a message; the bucket is made when it turns out to be missing."""
+    async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> int:
+        """Store a message and return its sequence; the bucket is made when it turns out to be missing."""
         # With an id: when the answer to the first attempt was lost, the second one is told of the first one's success.
         headers = {**headers, "Nats-Msg-Id": uuid.uuid4().hex}
         failure: Exception | None = None
         async for limit in attempts(self._bus, _TIMEOUT):
             try:
-                read_answer(await self._bus.ask(self._prefix + key, value, headers, timeout=limit, fragile=True))
-                return
+                answer = await self._bus.ask(self._prefix + key, value, headers, timeout=limit, fragile=True)
+                return int(read_answer(answer)["seq"])
             except NoResponders as error:
                 failure = error
                 await self._ensure()
@@ -134,6 +152,10 @@ class NatsTable:
 
 def _ttl(seconds: float) -> dict[str, str]:
     return {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"} if seconds > 0 else {}
+
+
+def _entry(message: Inbound) -> Entry:
+    return Entry(message.body, int(message.headers["Nats-Sequence"]))
 
 
 def _is_marker(message: Inbound) -> bool:

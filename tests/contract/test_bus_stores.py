@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from busfn.bus.base import StreamSpec
+from busfn.bus.base import Entry, StreamSpec
 from busfn.errors import DeserializationError
 
 pytestmark = pytest.mark.anyio
@@ -154,3 +154,41 @@ async def test_many_keys(bus, name):
     await asyncio.gather(*(table.put(key, b"x") for key in keys))
     await table.delete(keys[7])
     assert await table.keys() == keys[:7] + keys[8:]
+
+
+async def test_an_update_wins_only_over_the_revision_it_saw(bus, other, name):
+    table = bus.table(name)
+    assert await table.entry("k") is None
+    await table.put("k", b"1")
+    seen = await other.table(name).entry("k")
+    assert seen is not None
+    assert seen.value == b"1"
+    revision = await table.update("k", b"2", seen.revision)
+    assert revision is not None
+    assert revision > seen.revision
+    assert await table.update("k", b"3", seen.revision) is None
+    assert await other.table(name).entry("k") == Entry(b"2", revision)
+
+
+async def test_a_lease_is_renewed_by_updates_and_expires_without(bus, name):
+    table = bus.table(name)
+    assert await table.create("lease", b"me", ttl=1)
+    entry = await table.entry("lease")
+    assert entry is not None
+    revision = await table.update("lease", b"me", entry.revision, ttl=1)
+    assert revision is not None
+    async with asyncio.timeout(5):
+        while not await table.create("lease", b"you", ttl=60):
+            await asyncio.sleep(0.05)
+    assert await table.update("lease", b"me", revision, ttl=1) is None
+    assert await table.get("lease") == b"you"
+
+
+async def test_entries_under_a_pattern(bus, name):
+    table = bus.table(name)
+    assert await table.entries("app.*") == {}
+    for key in ("app.a", "app.b", "version.a.1", "version.a.2"):
+        await table.put(key, key.encode())
+    await table.delete("app.b")
+    assert {key: entry.value for key, entry in (await table.entries("app.*")).items()} == {"app.a": b"app.a"}
+    assert sorted(await table.entries("version.a.*")) == ["version.a.1", "version.a.2"]
