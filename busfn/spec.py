@@ -153,6 +153,8 @@ class FunctionSpec:
     """Where the code is: `busfn.refs.Source` as a dict."""
     qualname: str
     """Path of the function inside its module."""
+    version: int = 0
+    """Of the deployment it belongs to; 0 for an app that is only run."""
     is_generator: bool = False
     timeout: float = DEFAULT_TIMEOUT
     startup_timeout: float = DEFAULT_TIMEOUT

@@ -77,9 +77,7 @@ class NatsTable:
 
     async def update(self, key: str, value: bytes, revision: int, *, ttl: float = 0.0) -> int | None:
         try:
-            return await self._write(
-                key, value, {**_ttl(ttl), "Nats-Expected-Last-Subject-Sequence": str(revision)}
-            )
+            return await self._write(key, value, {**_ttl(ttl), "Nats-Expected-Last-Subject-Sequence": str(revision)})
         except ApiError as error:
             if error.code not in WRONG_SEQUENCE:
                 raise

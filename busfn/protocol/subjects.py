@@ -12,8 +12,8 @@ QUEUE_GROUP = "busfn"
 """Queue group of all who serve a function."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_TWO_TOKENS = frozenset({"fn", "ovf", "hb", "ctl"})
-_KINDS = frozenset({"fn", "ovf", "hb", "wake", "ctl", "job", "log", "res", "live", "dead", "blob"})
+_TWO_TOKENS = frozenset({"fn", "ovf", "ctl"})
+_KINDS = frozenset({"fn", "ovf", "wake", "ctl", "job", "log", "res", "live", "dead", "blob"})
 
 
 def validate_name(name: object, what: str) -> str:
@@ -74,10 +74,6 @@ class Subjects:
         """Queued inputs of a function."""
         return self._make("job", app, function, "*")
 
-    def app_jobs(self, app: str) -> str:
-        """Queued inputs of an app."""
-        return self._make("job", app, ">")
-
     def log(self, app: str, function: str, call: str) -> str:
         """What a call's body prints."""
         return self._make("log", app, function, call)
@@ -86,8 +82,22 @@ class Subjects:
         """What an app's bodies print."""
         return self._make("log", app, ">")
 
-    def heartbeat(self, app: str, function: str) -> str:
-        return self._make("hb", app, function)
+    def report(self, host: str) -> str:
+        """What a host says of its workers, again and again; ``*`` for all hosts."""
+        return self._make("hb", host)
+
+    def command(self, host: str) -> str:
+        """What a controller wants of a host; ``all`` reaches all of them."""
+        return self._make("host", host)
+
+    def question(self, what: str, about: str) -> str:
+        """What clients ask whoever serves an app: ``stats`` of an app, ``fleet`` for its workers."""
+        return self._make("ask", what, about)
+
+    @property
+    def registry(self) -> str:
+        """Told when the registry has changed."""
+        return self._make("registry")
 
     def wakes(self, app: str) -> str:
         """Headers of what is queued for an app, as it is stored."""

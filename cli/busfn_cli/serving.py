@@ -13,7 +13,7 @@ from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress, Settings, load_settings
 from busfn.errors import InvalidError
 from busfn.refs import load, parse_ref, resolve
-from busfn.run import specs
+from busfn.sources import specs
 from busfn.spec import FunctionSpec
 from busfn_cli.console import Console
 from busfn_cli.target import choose

@@ -17,11 +17,13 @@ from typing import Any
 
 from busfn.config import BusAddress
 from busfn.errors import Error
+from busfn.registry import Registry
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.launchers.process import ProcessLauncher
-from busfn_services.lease import Lease
+from busfn_services.controller.wanted import Served, with_overrides
+from busfn_services.lease import Lease, refuse_if_deployed
 from busfn_services.process import run_service
 from busfn_services.supervisor.context import HostContext, open_context
 from busfn_services.supervisor.forkserver import ForkServer
@@ -44,6 +46,10 @@ class Host:
         self._context: HostContext | None = None
         self._supervisor: Supervisor | None = None
         self._controller: Controller | None = None
+        self._launcher: ProcessLauncher | None = None
+        self._registry: Registry | None = None
+        self._rescaling = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
         self._specs: Sequence[FunctionSpec] = ()
         self._shared = True
         """Others use the bus, too; otherwise it ends with our owner, and what is on it needs no tidying."""
@@ -87,30 +93,56 @@ class Host:
             _tell(event="error", kind=type(error).__name__, text=str(error))
 
     async def _serve(self, specs: Sequence[FunctionSpec]) -> None:
+        """Serve the functions from now on; again, for a new version of them or with other settings."""
+        if self._controller is None:
+            await self._begin(sorted({spec.app for spec in specs}))
+        self._specs = specs  # only now they are ours to tidy up
+        assert self._controller is not None
+        assert self._launcher is not None
+        overrides = await self._registry.overrides() if self._registry else {}
+        await self._controller.serve(with_overrides(map(Served, self._specs), overrides), self._launcher)
+
+    async def _begin(self, apps: Sequence[str]) -> None:
         assert self._opening is not None
         context = self._context = await self._opening
+        registry = self._registry = Registry(context.bus, context.subjects)
         if self._shared:
             self._stack.push_async_callback(context.bus.close)
-        for app in sorted({spec.app for spec in specs} if self._shared else ()):
-            await self._stack.enter_async_context(Lease(context.bus.table(context.subjects.table), app))
-        self._specs = specs
-        self._supervisor = await self._stack.enter_async_context(Supervisor(context, self._forks))
-        self._supervisor.on_change = self._on_change
-        self._controller = Controller(context, ProcessLauncher(self._supervisor), len(os.sched_getaffinity(0)))
-        await self._controller.serve(specs)
+            for app in apps:
+                await refuse_if_deployed(registry, app)
+                await self._stack.enter_async_context(Lease(context.bus.table(context.subjects.table), app))
+                await registry.forget_overrides(app)
+        supervisor = self._supervisor = await self._stack.enter_async_context(Supervisor(context, self._forks))
+        supervisor.on_change = self._on_change
+        self._launcher = ProcessLauncher(supervisor)
+        self._controller = Controller(context)
+        await registry.watch(lambda: self._rescaling.set())
+        self._keeper = asyncio.create_task(self._keep_scaling())
+
+    async def _keep_scaling(self) -> None:
+        """Take in settings that somebody changes while we run."""
+        while True:
+            await self._rescaling.wait()
+            self._rescaling.clear()
+            try:
+                await self._serve(self._specs)
+            except Error as error:
+                logger.warning("new settings cannot be read: %s", error)
 
     def _on_change(self, worker: Worker) -> None:
-        pool = self._controller.pool(worker.spec) if self._controller else None
-        if pool is None:
+        controller, spec = self._controller, worker.spec
+        if controller is None:
             return
         if worker.failure and worker.state is State.GONE:
-            pool.failed(worker.failure)
+            controller.failed(spec.app, spec.name, spec.version, worker.failure)
         elif worker.state is State.READY:
-            pool.ready()
+            controller.ready(spec.app, spec.name)
         else:
-            pool.wake()
+            controller.changed(spec.app, spec.name)
 
     async def _drain(self, grace: float) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
         if self._controller is not None and self._supervisor is not None and self._context is not None:
             await self._controller.close()
             await self._supervisor.stop(grace=grace)

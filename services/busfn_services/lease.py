@@ -7,6 +7,7 @@ import secrets
 
 from busfn.bus.base import Table
 from busfn.errors import ConflictError, Error
+from busfn.registry import Registry
 
 LEASE_TIME = 15.0
 """Seconds after which the name of a run that is gone is free again."""
@@ -48,3 +49,14 @@ class Lease:
                 await self._table.put(self._key, self._owner, ttl=LEASE_TIME)
             except Error:  # the bus is away: the next turn may reach it
                 continue
+
+
+async def refuse_if_deployed(registry: Registry, app: str) -> None:
+    """Raise `ConflictError` when the app is deployed on this bus: its workers and those of a run would take one
+    another's calls."""
+    state = await registry.state(app)
+    if state is not None and not state.stopped:
+        raise ConflictError(
+            f"an app named {app!r} is deployed on this bus (version {state.version}): use another environment (`--env`)"
+            f" or another name for the run, or stop the deployed one: busfn app stop {app}"
+        )

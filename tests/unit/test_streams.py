@@ -56,7 +56,7 @@ def test_no_stream_captures_an_interactive_call(subjects, app, function):
             assert not overlap(captured, subjects.all_of("fn"))
 
 
-@pytest.mark.parametrize("kind", ["fn", "hb", "wake", "ctl", "live"])
+@pytest.mark.parametrize("kind", ["fn", "hb", "host", "ask", "wake", "ctl", "live"])
 def test_what_is_kept_by_nobody_is_captured_by_no_stream(kind):
     for spec in streams(MAIN):
         assert not any(overlap(captured, MAIN.all_of(kind)) for captured in spec.subjects)

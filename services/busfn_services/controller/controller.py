@@ -1,46 +1,100 @@
-"""The functions of an environment that are served here, and what wakes them."""
+"""The functions of an environment that are served here, what wakes them, and what is told of them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from busfn.bus.base import Message, Subscription
-from busfn.spec import FunctionSpec
+from busfn.errors import Error
 from busfn_services.controller.launchers.base import Launcher
 from busfn_services.controller.pool import Pool
-from busfn_services.handon import Context
+from busfn_services.controller.wanted import Served
+from busfn_services.handon import Context, may_answer
+
+Key = tuple[str, str]
+"""App (as subjects have it) and function."""
+
+
+def always() -> bool:
+    """Where there is no other controller."""
+    return True
 
 
 class Controller:
-    """Owner of the pools of one app."""
+    """Owner of the pools of the functions that are served."""
 
-    def __init__(self, context: Context, launcher: Launcher, cores: int) -> None:
+    def __init__(self, context: Context, leads: Callable[[], bool] = always) -> None:
         self._context = context
-        self._launcher = launcher
-        self._cores = cores
-        self._pools: dict[tuple[str, str], Pool] = {}
-        self._wakes: list[Subscription] = []
+        self._leads = leads
+        self._pools: dict[Key, Pool] = {}
+        self._ears: dict[str, list[Subscription]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, specs: Sequence[FunctionSpec]) -> None:
-        """On return every call to these functions will be answered."""
-        for spec in specs:
-            self._pools[spec.app, spec.name] = Pool(self._context, spec, self._launcher, self._cores)
-        for app in {spec.app for spec in specs}:
-            wake = self._context.subjects.wakes(app)
-            self._wakes.append(await self._context.bus.subscribe(wake, self._on_wake))
-        await asyncio.gather(*(self._pools[spec.app, spec.name].open() for spec in specs))
+    async def serve(self, wanted: Sequence[Served], launcher: Launcher) -> None:
+        """On return every call to these functions will be answered, and others are not served any more."""
+        keyed = {(one.spec.app, one.spec.name): one for one in wanted}
+        for app in sorted({app for app, _ in keyed} - set(self._ears)):
+            await self._listen(app)
+        opened: list[Pool] = []
+        for key, one in keyed.items():
+            if key in self._pools:
+                self._pools[key].serve(one)
+            else:
+                pool = self._pools[key] = Pool(self._context, one, launcher, self._leads)
+                opened.append(pool)
+        await asyncio.gather(*(pool.open() for pool in opened))
+        await self._drop(set(self._pools) - set(keyed))
         await self._context.bus.flush()
 
     async def close(self) -> None:
         """Take no more calls; workers are left as they are."""
-        for wake in self._wakes:
-            await wake.leave()
+        for ears in self._ears.values():
+            await asyncio.gather(*(ear.leave() for ear in ears))
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
-    def pool(self, spec: FunctionSpec) -> Pool | None:
-        """The pool of a function."""
-        return self._pools.get((spec.app, spec.name))
+    def wake_all(self) -> None:
+        """Look at everything: we may lead now."""
+        for pool in self._pools.values():
+            pool.wake()
+
+    # What is known of workers (see `Listener`)
+
+    def changed(self, token: str, function: str) -> None:
+        """A worker came, went, or changed what it does."""
+        if pool := self._pools.get((token, function)):
+            pool.wake()
+
+    def ready(self, token: str, function: str) -> None:
+        """A worker has started."""
+        if pool := self._pools.get((token, function)):
+            pool.ready()
+
+    def failed(self, token: str, function: str, version: int, text: str) -> None:
+        """A worker could not start."""
+        pool = self._pools.get((token, function))
+        if pool is not None and pool.version == version:
+            pool.failed(text)
+
+    async def _drop(self, keys: set[Key]) -> None:
+        """Stop serving functions; what is queued for them stays where it is."""
+        for key in keys:
+            pool = self._pools.pop(key)
+            await pool.close()
+            if self._leads():
+                pool.dismiss()
+        for app in set(self._ears) - {app for app, _ in self._pools}:
+            for ear in self._ears.pop(app):
+                await ear.leave()
+
+    async def _listen(self, app: str) -> None:
+        bus, subjects = self._context.bus, self._context.subjects
+        self._ears[app] = [
+            await bus.subscribe(subjects.wakes(app), self._on_wake),
+            await bus.subscribe(subjects.question("stats", app), self._on_question),
+        ]
 
     def _on_wake(self, message: Message) -> None:
         """What was stored under ``ovf.`` or ``job.``: the latter has the call's id behind the function."""
@@ -49,3 +103,22 @@ class Controller:
             pool = self._pools.get((app, ".".join(rest[:width])))
             if pool is not None:
                 pool.wake()
+
+    def _on_question(self, message: Message) -> None:
+        if self._leads() and may_answer(message.reply):
+            self._spawn(self._answer(message))
+
+    async def _answer(self, message: Message) -> None:
+        app = message.subject.rpartition(".")[2]
+        pools = [pool for (token, _), pool in sorted(self._pools.items()) if token == app]
+        try:
+            found = [(await pool.status()).to_dict() for pool in pools]
+        except Error as error:  # who asks is told, rather than left to wait
+            self._context.bus.publish(message.reply, json.dumps({"error": str(error)}).encode())
+            return
+        self._context.bus.publish(message.reply, json.dumps({"functions": found}).encode())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -29,6 +29,8 @@ class WorkerView:
     """Seconds since it had nothing to do; 0 while it is busy."""
     held: int = 0
     """Deliveries that it has and did not settle yet."""
+    version: int = 0
+    """Of the deployment whose code it runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from busfn.errors import Error, ServiceError
-from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.controller.activator import Activator
 from busfn_services.controller.backoff import Backoff
 from busfn_services.controller.launchers.base import Launcher
 from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide
+from busfn_services.controller.rollout import Rollout, as_seen_by, roll
+from busfn_services.controller.status import FunctionStatus
+from busfn_services.controller.wanted import Served
 from busfn_services.handon import Context
 
 TICK = 0.25
@@ -27,19 +30,29 @@ logger = logging.getLogger("busfn.controller")
 
 
 class Pool:
-    """Keeps a function answered: by its workers, or by the activator until there are some."""
+    """Keeps a function answered: by its workers, or by the activator until there are some.
 
-    def __init__(self, context: Context, spec: FunctionSpec, launcher: Launcher, cores: int) -> None:
+    Only while ``leads()`` it starts and stops workers; else it just stands in for them.
+    """
+
+    def __init__(self, context: Context, served: Served, launcher: Launcher, leads: Callable[[], bool]) -> None:
         self._bus = context.bus
-        self._spec = spec
+        self._served = served
+        self._spec = served.spec
         self._launcher = launcher
-        self._cores = cores
-        self._consumers = consumers(context.subjects, spec.app, spec.name)
+        self._leads = leads
+        self._consumers = consumers(context.subjects, served.spec.app, served.spec.name)
         self._woken = asyncio.Event()
         self._woken_at = 0.0
-        self._activator = Activator(context, spec, self._woken.set)
+        self._activator = Activator(context, served.spec, self._woken.set)
         self._backoff = Backoff()
+        self._reason = ""
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def version(self) -> int:
+        """Of the deployment that is served."""
+        return self._spec.version
 
     async def open(self) -> None:
         """On return every call to the function will be answered."""
@@ -56,6 +69,19 @@ class Pool:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._activator.leave()
 
+    def serve(self, served: Served) -> None:
+        """Serve this from now on: a new version, or other settings."""
+        if served != self._served:
+            if served.spec.version != self._spec.version:
+                self._backoff.succeeded()
+            self._served, self._spec = served, served.spec
+            self._woken.set()
+
+    def dismiss(self) -> None:
+        """Let all workers finish what they have and leave."""
+        for worker in self._launcher.workers(self._spec):
+            self._launcher.stop(worker.name)
+
     def wake(self) -> None:
         """Something changed: look now."""
         self._woken.set()
@@ -69,6 +95,12 @@ class Pool:
         """A worker has started."""
         self._backoff.succeeded()
         self._woken.set()
+
+    async def status(self) -> FunctionStatus:
+        """The function as it is now."""
+        backlog, _ = await self._lag()
+        workers = self._launcher.workers(self._spec)
+        return FunctionStatus.of(self._spec, backlog, workers, self._reason, self._backoff.reason)
 
     async def _run(self) -> None:
         while True:
@@ -92,10 +124,18 @@ class Pool:
         refusing = await self._refuse_while_broken(workers)
         if refusing:
             return TICK  # when the pause is over, what waits gets another try
+        if not self._leads():
+            return None
         backlog, unsettled = await self._lag()
-        sample = Sample(backlog, self._launcher.workers(self._spec), unsettled)
-        await self._apply(sample, decide(sample, self._spec.scaling, self._cores))
+        workers = self._launcher.workers(self._spec)
+        sample = Sample(backlog, as_seen_by(self._spec.version, workers), unsettled)
+        decision = decide(sample, self._spec.scaling, self._launcher.cores)
+        await self._apply(workers, decision, self._rollout(workers))
         return self._pause(sample)
+
+    def _rollout(self, workers: tuple[WorkerView, ...]) -> Rollout:
+        most, broken = self._spec.scaling.max_containers, self._backoff.failures > 0
+        return roll(workers, self._spec.version, most, self._served.strategy, broken=broken)
 
     def _pause(self, sample: Sample) -> float | None:
         woken_lately = time.monotonic() - self._woken_at < AWAKE
@@ -125,15 +165,14 @@ class Pool:
         lags = [await self._bus.queues.lag(consumer.stream, consumer.name) for consumer in self._consumers]
         return sum(lag.pending for lag in lags), sum(lag.unsettled for lag in lags)
 
-    async def _apply(self, sample: Sample, decision: Decision) -> None:
-        if self._backoff.pausing(time.monotonic()):
-            return
-        for _ in range(decision.start):
-            self._launcher.start(self._spec)
-        staying = [w for w in sample.workers if w.phase is Phase.READY and w.name not in decision.stop]
-        if decision.stop and not staying:
+    async def _apply(self, workers: tuple[WorkerView, ...], decision: Decision, rollout: Rollout) -> None:
+        if not self._backoff.pausing(time.monotonic()):
+            for _ in range(max(decision.start, rollout.start)):
+                self._launcher.start(self._spec)
+        going = (*decision.stop, *rollout.stop)
+        if going and not _ready(tuple(worker for worker in workers if worker.name not in going)):
             await self._activator.join()
-        for name in decision.stop:
+        for name in going:
             self._launcher.stop(name)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -23,6 +24,19 @@ class State(Enum):
     READY = "ready"
     DRAINING = "draining"
     GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a worker has to do."""
+
+    busy: bool = False
+    waiting: bool = False
+    """It waits for a nested call."""
+    idle_for: float = 0.0
+    """Seconds since it had nothing to do; 0 while it has."""
+    held: int = 0
+    """Deliveries that are not settled."""
 
 
 @dataclass(eq=False)
@@ -49,15 +63,17 @@ class Worker:
     def __post_init__(self) -> None:
         self.watch = Watch(self.spec.timeout)
 
-    @property
-    def busy(self) -> int:
-        """Messages it holds."""
-        return sum(1 for _ in self.table.entries())
-
-    @property
-    def waiting(self) -> bool:
-        """Whether it only waits for a nested call."""
-        return self.table.waiting > 0
+    def load(self) -> Load:
+        """What it has to do now."""
+        if self.state is State.GONE:
+            return Load()
+        entries = [entry for _, entry in self.table.entries()]
+        return Load(
+            busy=bool(entries),
+            waiting=self.table.waiting > 0,
+            idle_for=time.monotonic() - self.idle_since if self.idle_since else 0.0,
+            held=sum(1 for entry in entries if entry.token),
+        )
 
     def drain(self) -> None:
         """Ask it to finish what it has and leave."""

@@ -21,7 +21,6 @@ def test_subjects_of_a_function_are_taken_apart_again(env, app, function):
     made = {
         "fn": subjects.function(app, function),
         "ovf": subjects.overflow(app, function),
-        "hb": subjects.heartbeat(app, function),
         "ctl": subjects.control(app, function),
     }
     for kind, subject in made.items():
@@ -52,12 +51,14 @@ def test_a_method_is_two_tokens():
 def test_the_patterns_say_what_they_cover():
     subjects = Subjects("dev")
     assert subjects.jobs("shop", "Cart.add") == "busfn.dev.job.shop.Cart.add.*"
-    assert subjects.app_jobs("shop") == "busfn.dev.job.shop.>"
     assert subjects.logs("shop") == "busfn.dev.log.shop.>"
     assert subjects.wakes("shop") == "busfn.dev.wake.shop.>"
     assert subjects.all_of("job") == "busfn.dev.job.>"
     assert subjects.blob_prefix == "busfn.dev.blob"
     assert subjects.table == "BUSFN_dev_APPS"
+    assert subjects.report("*") == "busfn.dev.hb.*"
+    assert subjects.command("all") == "busfn.dev.host.all"
+    assert subjects.question("stats", "shop") == "busfn.dev.ask.stats.shop"
     assert subjects.stream("JOBS") == "BUSFN_dev_JOBS"
 
 

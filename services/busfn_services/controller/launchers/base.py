@@ -11,8 +11,13 @@ from busfn_services.controller.policy import WorkerView
 class Launcher(Protocol):
     """Starts and stops workers; nothing here waits."""
 
+    @property
+    def cores(self) -> int:
+        """Of all machines together."""
+        ...
+
     def workers(self, spec: FunctionSpec) -> tuple[WorkerView, ...]:
-        """The function's workers as they are now."""
+        """The function's workers as they are now, of all its versions."""
         ...
 
     def start(self, spec: FunctionSpec) -> None:

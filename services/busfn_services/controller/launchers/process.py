@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 
 from busfn.spec import FunctionSpec
 from busfn_services.controller.policy import Phase, WorkerView
@@ -18,9 +18,12 @@ class ProcessLauncher:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
+    @property
+    def cores(self) -> int:
+        return len(os.sched_getaffinity(0))
+
     def workers(self, spec: FunctionSpec) -> tuple[WorkerView, ...]:
-        now = time.monotonic()
-        return tuple(_view(worker, now) for worker in self._supervisor.workers.values() if worker.spec is spec)
+        return tuple(_view(worker) for worker in self._supervisor.workers.values() if worker.spec.label == spec.label)
 
     def start(self, spec: FunctionSpec) -> None:
         self._supervisor.start(spec)
@@ -31,11 +34,9 @@ class ProcessLauncher:
             worker.drain()
 
 
-def _view(worker: Worker, now: float) -> WorkerView:
-    if worker.state is State.GONE:
-        return WorkerView(worker.name, Phase.LEAVING)
-    idle_for = now - worker.idle_since if worker.idle_since else 0.0
-    phase = _PHASES.get(worker.state, Phase.LEAVING)
-    entries = [entry for _, entry in worker.table.entries()]
-    held = sum(1 for entry in entries if entry.token)
-    return WorkerView(worker.name, phase, bool(entries), worker.waiting, idle_for, held)
+def _view(worker: Worker) -> WorkerView:
+    load = worker.load()
+    return WorkerView(
+        worker.name, _PHASES.get(worker.state, Phase.LEAVING), load.busy, load.waiting, load.idle_for, load.held,
+        version=worker.spec.version,
+    )  # fmt: skip

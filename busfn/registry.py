@@ -1,0 +1,166 @@
+"""Deployed apps, their versions and settings, in the environment's table.
+
+Keys: ``app.<app>`` which version is served; ``version.<app>.<n>`` a version, never changed; ``scale.<app>.<function>``
+settings that hold until the next deploy; ``pin.<app>.<n>`` versions that somebody insists on; ``run.<app>`` and
+``lead`` are leases. Whoever has changed something says so on a subject, so that controllers look at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from busfn.bus.base import Bus, Entry, Subscription
+from busfn.deployment import AppState, Deployment
+from busfn.errors import ConflictError, NotFoundError
+from busfn.protocol.subjects import Subjects
+
+ATTEMPTS = 20
+"""Writes that may lose against others before we give up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Scaling settings that hold for one version of a function."""
+
+    version: int
+    settings: Mapping[str, Any]
+
+
+class Registry:
+    """The deployed apps of an environment; loop thread only."""
+
+    def __init__(self, bus: Bus, subjects: Subjects) -> None:
+        self._bus = bus
+        self._subjects = subjects
+        self._table = bus.table(subjects.table)
+
+    # reading
+
+    async def state(self, app: str) -> AppState | None:
+        """Which version is served; None for an app that was never deployed."""
+        stored = await self._table.get(f"app.{app}")
+        return None if stored is None else AppState.decode(stored)
+
+    async def states(self) -> dict[str, AppState]:
+        """All apps that were ever deployed."""
+        found = await self._table.entries("app.*")
+        return {key.partition(".")[2]: AppState.decode(entry.value) for key, entry in sorted(found.items())}
+
+    async def stored(self, app: str, version: int) -> bytes:
+        """A version as it is stored, to be verified. Raises `NotFoundError`."""
+        stored = await self._table.get(f"version.{app}.{version}")
+        if stored is None:
+            raise NotFoundError(f"app {app!r} has no version {version}")
+        return stored
+
+    async def deployment(self, app: str, version: int) -> Deployment:
+        """A version, to be looked at. Raises `NotFoundError`."""
+        return Deployment.decode(await self.stored(app, version))
+
+    async def current(self, app: str) -> Deployment:
+        """The version that is served. Raises `NotFoundError` when there is none."""
+        state = await self.state(app)
+        if state is None or state.stopped:
+            what = "is not deployed" if state is None else "was stopped"
+            raise NotFoundError(f"app {app!r} {what} in environment {self._subjects.env!r}")
+        return await self.deployment(app, state.version)
+
+    async def history(self, app: str) -> list[Deployment]:
+        """All versions, oldest first."""
+        found = await self._table.entries(f"version.{app}.*")
+        return sorted((Deployment.decode(entry.value) for entry in found.values()), key=lambda one: one.version)
+
+    async def overrides(self) -> dict[tuple[str, str], Override]:
+        """Scaling settings by app and function."""
+        found: dict[tuple[str, str], Override] = {}
+        for key, entry in (await self._table.entries("scale.>")).items():
+            _, app, function = key.split(".", 2)
+            data = json.loads(entry.value)
+            found[app, function] = Override(data["version"], data["settings"])
+        return found
+
+    async def pins(self) -> set[tuple[str, int]]:
+        """Versions that somebody insists on."""
+        return {(key.split(".")[1], int(key.split(".")[2])) for key in await self._table.entries("pin.*.*")}
+
+    # writing
+
+    async def add(self, draft: Deployment, key: bytes) -> Deployment:
+        """Store a new version and have it served; returns it with its number."""
+        number = max((one.version for one in await self.history(draft.app)), default=0) + 1
+        for version in range(number, number + ATTEMPTS):
+            made = replace(draft, version=version)
+            if await self._table.create(f"version.{made.app}.{version}", made.encode(key)):
+                await self._set(made.app, partial(_served, version))
+                return made
+        raise ConflictError(f"app {draft.app!r} is being deployed by many at once: try again")
+
+    async def stop(self, app: str) -> bool:
+        """Have an app served no more; tells whether it was. Raises `NotFoundError`."""
+        state = await self.state(app)
+        if state is None:
+            raise NotFoundError(f"app {app!r} is not deployed in environment {self._subjects.env!r}")
+        await self._set(app, lambda old: replace(old or state, stopped=True, changed_at=time.time()))
+        return not state.stopped
+
+    async def override(self, app: str, function: str, change: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change scaling settings of a function until its next deploy; returns all that are set."""
+        key, state = f"scale.{app}.{function}", await self.state(app)
+        version = state.version if state else 0
+        for _ in range(ATTEMPTS):
+            entry = await self._table.entry(key)
+            settings = {**_settings(entry, version), **change}
+            if await self._write(key, json.dumps({"version": version, "settings": settings}).encode(), entry):
+                self._tell()
+                return settings
+        raise ConflictError(f"{app}.{function} is being changed by many at once: try again")
+
+    async def forget_overrides(self, app: str) -> None:
+        """A new run of an app starts with what its code says."""
+        for key in await self._table.entries(f"scale.{app}.>"):
+            await self._table.delete(key)
+
+    async def pin(self, app: str, version: int) -> None:
+        """Have a version served beside the current one, for those who insist on it."""
+        if await self._table.create(f"pin.{app}.{version}", b""):
+            self._tell()
+
+    async def watch(self, on_change: Callable[[], None]) -> Subscription:
+        """Be told that something was changed."""
+        return await self._bus.subscribe(self._subjects.registry, lambda _: on_change())
+
+    async def _set(self, app: str, change: Callable[[AppState | None], AppState]) -> None:
+        key = f"app.{app}"
+        for attempt in range(ATTEMPTS):
+            entry = await self._table.entry(key)
+            state = change(None if entry is None else AppState.decode(entry.value))
+            if await self._write(key, state.encode(), entry):
+                self._tell()
+                return
+            await asyncio.sleep(0.01 * attempt)
+        raise ConflictError(f"app {app!r} is being changed by many at once: try again")
+
+    async def _write(self, key: str, value: bytes, seen: Entry | None) -> bool:
+        if seen is None:
+            return await self._table.create(key, value)
+        return await self._table.update(key, value, seen.revision) is not None
+
+    def _tell(self) -> None:
+        self._bus.publish(self._subjects.registry)
+
+
+def _settings(entry: Entry | None, version: int) -> Mapping[str, Any]:
+    data: Mapping[str, Any] = json.loads(entry.value) if entry is not None else {}
+    return data["settings"] if data.get("version") == version else {}
+
+
+def _served(version: int, state: AppState | None) -> AppState:
+    """Two deploys at once: the higher number is served."""
+    newest = version if state is None else max(version, state.version)
+    return AppState(version=newest, changed_at=time.time())

@@ -1,0 +1,89 @@
+"""The controller of deployed apps as a process: serves what the registry says, and scales it while it leads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from busfn.bus.base import Message
+from busfn.deployment import Deployment
+from busfn.errors import Error, NotFoundError
+from busfn.registry import Registry
+from busfn_services.controller.controller import Controller
+from busfn_services.controller.election import Election
+from busfn_services.controller.launchers.fleet import Fleet
+from busfn_services.controller.wanted import Served, of_registry, versions_in_use, with_overrides
+from busfn_services.handon import Context
+
+LOOK_EVERY = 10.0
+"""Seconds after which the registry is read even though nobody said that it has changed."""
+
+logger = logging.getLogger("busfn.controller")
+
+
+class ControllerService:
+    """One of the controllers of an environment."""
+
+    def __init__(self, context: Context, on_ready: Callable[[], None]) -> None:
+        self._context = context
+        self._on_ready = on_ready
+        self._registry = Registry(context.bus, context.subjects)
+        self._changed = asyncio.Event()
+        self._election = Election(context.bus.table(context.subjects.table), self._on_lead)
+        self._controller = Controller(context, self._leads)
+        self._fleet = Fleet(context.bus, context.subjects, self._controller, lambda: self._election.epoch)
+        self._deployments: dict[tuple[str, int], Deployment] = {}
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Serve until ``stop``; workers are left as they are."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._fleet)
+            await stack.enter_async_context(self._election)
+            stack.push_async_callback(self._controller.close)
+            await self._registry.watch(self._changed.set)
+            await self._context.bus.subscribe(self._context.subjects.question("fleet", "hosts"), self._on_question)
+            self._context.bus.on_reconnect(self._changed.set)
+            await asyncio.sleep(self._fleet.unsettled_for)
+            await self._keep_serving(stop)
+        return 0
+
+    async def _keep_serving(self, stop: asyncio.Event) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        announced = False
+        while not stopping.done():
+            self._changed.clear()
+            try:
+                await self._controller.serve(await self._wanted(), self._fleet)
+                if not announced:
+                    announced = True
+                    self._on_ready()
+            except Error as error:  # the bus is away: go on with what is known
+                logger.warning("the registry cannot be read: %s", error)
+            changed = asyncio.create_task(self._changed.wait())
+            await asyncio.wait((changed, stopping), timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+
+    async def _wanted(self) -> list[Served]:
+        states, pins = await self._registry.states(), await self._registry.pins()
+        for app, version in versions_in_use(states, pins) - set(self._deployments):
+            try:
+                self._deployments[app, version] = await self._registry.deployment(app, version)
+            except NotFoundError as error:
+                logger.warning("%s", error)
+        return with_overrides(of_registry(states, pins, self._deployments), await self._registry.overrides())
+
+    def _leads(self) -> bool:
+        return self._election.leading and not self._fleet.unsettled_for
+
+    def _on_lead(self) -> None:
+        self._controller.wake_all()
+
+    def _on_question(self, message: Message) -> None:
+        """The hosts, for people: one after the other, then an empty message."""
+        if not self._leads():
+            return
+        for report in self._fleet.hosts:
+            self._context.bus.publish(message.reply, report.encode())
+        self._context.bus.publish(message.reply)
