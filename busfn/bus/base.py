@@ -8,7 +8,7 @@ to a task or a thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
@@ -61,6 +61,17 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message on its way to a stream, with others."""
+
+    subject: str
+    body: bytes
+    headers: Headers
+    msg_id: str
+    """It is stored once under it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSpec:
     """A stream to be kept by the bus."""
 
@@ -80,6 +91,8 @@ class StreamSpec:
     allow_direct: bool = False
     republish: tuple[str, str, bool] | None = None
     """(source, destination, headers only): also publish what was stored to plain subscribers."""
+    replicas: int = 0
+    """Copies in a cluster; 0 means three where there is a cluster, else one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +148,10 @@ class Queues(Protocol):
     """Durable and in-memory work queues."""
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
-        """Create the stream if it is missing, never edit one; raises `ConflictError` if it differs in kind."""
+        """Create the stream if it is missing, and bring one of an older busfn up to date; limits are left as they are.
+
+        Raises `ConflictError` if it differs in kind, `VersionError` if a newer busfn has made it.
+        """
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
         """Create the consumer if it is missing. Never edits a live one."""
@@ -147,6 +163,10 @@ class Queues(Protocol):
 
         Raises `QueueFull` when the stream refuses it, `ConnectionError` when it could not be stored in time.
         """
+        ...
+
+    async def enqueue_all(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> None:
+        """Store up to 1000 messages of one stream, all or none; errors as of `enqueue`. May be repeated."""
         ...
 
     def pull(
@@ -167,6 +187,11 @@ class Queues(Protocol):
 
     async def latest(self, stream: str, subject: str) -> Message | None:
         """The last message that is stored under a subject, or None; what the leader of the stream knows."""
+        ...
+
+    async def latest_each(self, stream: str, subjects: Sequence[str]) -> dict[str, Message]:
+        """The last messages under up to 1000 subjects, as far as whoever answers has them: what was stored just now may
+        be missing. Raises `NotFoundError` when there is no such stream."""
         ...
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:

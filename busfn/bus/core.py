@@ -165,6 +165,11 @@ class NatsBus:
     def closed(self) -> bool:
         return self._session.closed
 
+    @property
+    def clustered(self) -> bool:
+        """Whether the server is one of several."""
+        return bool(self._session.info.get("cluster"))
+
     def table(self, name: str) -> NatsTable:
         """The key-value bucket ``name``; it is created by the first write."""
         return NatsTable(self, name)

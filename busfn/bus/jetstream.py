@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from busfn.bus.api import (
@@ -25,13 +26,16 @@ from busfn.bus.api import (
     attempts,
     read_answer,
 )
-from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, StreamSpec, Verdict
+from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, Outgoing, StreamSpec, Verdict
+from busfn.bus.batch import store_batch
 from busfn.bus.frames import Inbound
+from busfn.bus.layout import consumer_config, stream_config, upgraded
 from busfn.bus.pull import NatsPuller
 from busfn.errors import (
     ConflictError,
     ConnectionError,
     InvalidError,
+    NoResponders,
     NotFoundError,
     QueueFull,
     RequestSizeError,
@@ -41,59 +45,17 @@ from busfn.errors import (
 if TYPE_CHECKING:
     from busfn.bus.core import NatsBus
 
+log = logging.getLogger("busfn.bus")
+
 _NANO = 1_000_000_000
-_DEDUPE_WINDOW = 120.0
+_READ_TIMEOUT = 15.0
+_CLUSTER_REPLICAS = 3
+_TOO_MANY_REPLICAS = (10005, 10074)
+"""No suitable peers; no cluster at all."""
 
 
 class SubjectFull(QueueFull):
     """The stream has the most messages it may keep under this subject."""
-
-
-def stream_config(spec: StreamSpec) -> dict[str, Any]:
-    """The stream as the server wants to be told."""
-    config: dict[str, Any] = {
-        "name": spec.name,
-        "subjects": list(spec.subjects),
-        "retention": "workqueue" if spec.kind == "work" else "limits",
-        "storage": "memory" if spec.memory else "file",
-        "discard": "new" if spec.discard_new else "old",
-        "discard_new_per_subject": spec.discard_new and spec.max_per_subject > 0,
-        "max_age": int(spec.max_age * _NANO),
-        "max_bytes": spec.max_bytes,
-        "max_msgs": -1,
-        "max_consumers": -1,
-        "max_msg_size": -1,
-        "max_msgs_per_subject": spec.max_per_subject,
-        "duplicate_window": int(min(spec.max_age or _DEDUPE_WINDOW, _DEDUPE_WINDOW) * _NANO),
-        "num_replicas": 1,
-        "allow_msg_ttl": spec.allow_ttl,
-        "allow_direct": spec.allow_direct,
-        "allow_atomic": spec.kind == "work",
-    }
-    if spec.republish is not None:
-        source, destination, headers_only = spec.republish
-        config["republish"] = {"src": source, "dest": destination, "headers_only": headers_only}
-    return config
-
-
-def consumer_config(spec: ConsumerSpec) -> dict[str, Any]:
-    """The consumer as the server wants to be told.
-
-    Nothing is limited but by what workers pull: a limit on unsettled messages would count delayed retries, too.
-    No server backoff: it changes the delay of a NAK.
-    """
-    return {
-        "name": spec.name,
-        "durable_name": spec.name,
-        "deliver_policy": "all",
-        "ack_policy": "explicit",
-        "ack_wait": int(spec.ack_wait * _NANO),
-        "max_deliver": -1,
-        "max_ack_pending": -1,
-        "max_waiting": 10000,
-        "filter_subject": spec.subject,
-        "replay_policy": "instant",
-    }
 
 
 class NatsQueues:
@@ -107,7 +69,17 @@ class NatsQueues:
         self._next_puller = 0
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
-        config = stream_config(spec)
+        automatic = _CLUSTER_REPLICAS if self._bus.clustered else 1
+        try:
+            await self._create_stream(spec, spec.replicas or automatic)
+        except ApiError as error:
+            if spec.replicas or automatic == 1 or error.code not in _TOO_MANY_REPLICAS:
+                raise
+            log.warning("stream %s: the cluster is too small for %d copies, so there is one", spec.name, automatic)
+            await self._create_stream(spec, 1)
+
+    async def _create_stream(self, spec: StreamSpec, replicas: int) -> None:
+        config = stream_config(spec, replicas)
         try:
             await self.api.call(f"STREAM.CREATE.{spec.name}", config)
         except ApiError as error:
@@ -115,15 +87,16 @@ class NatsQueues:
                 raise ConflictError(f"stream {spec.name}: another stream keeps its subjects already") from error
             if error.code != STREAM_DIFFERS:
                 raise
-            await self._check_kind(spec, config)
+            await self._upgrade_stream(config)
 
-    async def _check_kind(self, spec: StreamSpec, wanted: dict[str, Any]) -> None:
-        """An existing stream may have other limits, set by an operator, but it must be of the same kind."""
-        info = await self.api.call(f"STREAM.INFO.{spec.name}")
-        existing = info["config"]
-        for key in ("retention", "storage"):
-            if existing[key] != wanted[key]:
-                raise ConflictError(f"stream {spec.name} exists with {key} {existing[key]}, not {wanted[key]}")
+    async def _upgrade_stream(self, wanted: dict[str, Any]) -> None:
+        """An existing stream may have other limits, set by an operator; the rest must be as we need it."""
+        name = wanted["name"]
+        info = await self.api.call(f"STREAM.INFO.{name}")
+        config = upgraded(info["config"], wanted)
+        if config is not None:
+            log.warning("stream %s is brought up to date", name)
+            await self.api.call(f"STREAM.UPDATE.{name}", config)
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
         self._specs[spec.stream, spec.name] = spec
@@ -161,6 +134,21 @@ class NatsQueues:
             except ApiError as error:
                 failure = _classify(error, subject)
         raise ConnectionError(f"{subject} could not be stored within {timeout:g} s: {failure}") from failure
+
+    async def enqueue_all(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> None:
+        subject = messages[0].subject
+        failure: Exception | None = None
+        async for limit in attempts(self._bus, timeout):
+            try:
+                await store_batch(self._bus, messages, limit)
+                return
+            except ConnectionError as error:
+                failure = error
+            except ApiError as error:
+                failure = _classify(error, subject)
+        raise ConnectionError(
+            f"{len(messages)} messages ({subject} ...) could not be stored within {timeout:g} s: {failure}"
+        ) from failure
 
     def pull(
         self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
@@ -211,6 +199,24 @@ class NatsQueues:
 
     async def latest(self, stream: str, subject: str) -> Inbound | None:
         return await self._stored(stream, {"last_by_subj": subject})
+
+    async def latest_each(self, stream: str, subjects: Sequence[str]) -> dict[str, Message]:
+        found: dict[str, Message] = {}
+
+        def receive(message: Inbound) -> None:
+            found[message.headers["Nats-Subject"]] = message
+
+        query = json.dumps({"multi_last": list(subjects)}).encode()
+        failure: Exception | None = None
+        async for limit in attempts(self._bus, _READ_TIMEOUT):
+            try:
+                await self._bus.ask(f"$JS.API.DIRECT.GET.{stream}", query, timeout=limit, fragile=True, each=receive)
+                return found
+            except NoResponders as error:
+                raise NotFoundError(f"there is no stream {stream} that can be read directly") from error
+            except ConnectionError as error:
+                failure = error
+        raise ConnectionError(f"{stream} could not be read within {_READ_TIMEOUT:g} s") from failure
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         found: list[str] = []

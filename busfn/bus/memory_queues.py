@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, StreamSpec, Verdict
-from busfn.bus.memory_stream import MemoryStream
+from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, Outgoing, StreamSpec, Verdict
+from busfn.bus.memory_stream import MemoryMessage, MemoryStream
 from busfn.bus.patterns import matches, overlap
 from busfn.bus.pull import read_token
 from busfn.errors import ConflictError, ConnectionError, Error, InvalidError, NotFoundError, QueueFull
@@ -123,6 +123,15 @@ class MemoryQueues:
             raise QueueFull(f"{subject}: {answer['error']['description']}")
         return int(answer["seq"])
 
+    async def enqueue_all(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> None:
+        stream = self.broker.stream_of(messages[0].subject)
+        if stream is None:
+            raise ConnectionError(f"{messages[0].subject} could not be stored: no stream keeps it")
+        await self.bus.flush(timeout)  # behind what this connection has sent before
+        stream.store_all(
+            [MemoryMessage(m.subject, "", m.body, {**m.headers, "Nats-Msg-Id": m.msg_id}) for m in messages]
+        )
+
     def pull(
         self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
     ) -> MemoryPuller:
@@ -159,6 +168,10 @@ class MemoryQueues:
     async def latest(self, stream: str, subject: str) -> Message | None:
         stored = [each for each in self._stream(stream).messages.values() if matches(subject, each.message.subject)]
         return stored[-1].message if stored else None
+
+    async def latest_each(self, stream: str, subjects: Sequence[str]) -> dict[str, Message]:
+        wanted, stored = set(subjects), self._stream(stream).messages.values()
+        return {each.message.subject: each.message for each in stored if each.message.subject in wanted}
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         found = self.broker.streams.get(stream)

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -158,6 +159,15 @@ class MemoryStream:
         self.messages[self._last] = _Stored(plain, size, expires)
         self._announce(self._last, plain)
         return self._last
+
+    def store_all(self, messages: Sequence[MemoryMessage]) -> None:
+        """Store all messages or, when they do not fit, none; raises `QueueFull`."""
+        self.sweep()
+        size = sum(len(message.subject) + len(message.body) for message in messages)
+        if self.spec.discard_new and 0 < self.spec.max_bytes < size + sum(each.size for each in self.messages.values()):
+            raise QueueFull("maximum bytes exceeded")
+        for message in messages:
+            self.store(message)
 
     def _make_room(self, subject: str, size: int) -> None:
         if self.spec.max_per_subject > 0:

@@ -134,7 +134,7 @@ class NatsTable:
             "max_consumers": -1,
             "storage": "file",
             "discard": "new",
-            "num_replicas": 1,
+            "num_replicas": 3 if self._bus.clustered else 1,
             "duplicate_window": 120 * _NANO,
             "allow_rollup_hdrs": True,
             "deny_delete": True,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from busfn.bus.base import ConsumerSpec, StreamSpec, Verdict
+from busfn.bus.base import ConsumerSpec, Outgoing, StreamSpec, Verdict
 from busfn.errors import ConflictError, ConnectionError, InvalidError, NotFoundError, QueueFull
 
 pytestmark = pytest.mark.anyio
@@ -479,3 +479,48 @@ async def test_the_subjects_of_a_stream_can_be_listed(bus, jobs):
     assert await bus.queues.subjects(jobs, f"{jobs}.>") == [f"{jobs}.a.x", f"{jobs}.a.y", f"{jobs}.b"]
     assert await bus.queues.subjects(jobs, f"{jobs}.a.*") == [f"{jobs}.a.x", f"{jobs}.a.y"]
     assert await bus.queues.subjects("nothere", ">") == []
+
+
+def batch(jobs, count, size=1):
+    return [
+        Outgoing(subject=f"{jobs}.a.{n}", body=b"x" * size, headers={"N": str(n)}, msg_id=f"{jobs}-{n}")
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+async def test_many_messages_are_stored_at_once_and_in_order(bus, other, jobs, collect, count):
+    await consumer(bus, jobs)
+    got = collect()
+    other.queues.pull(jobs, "c", lambda: 2000, lambda d: (other.queues.settle(d.token, Verdict.ACK), got(d)))
+    await bus.queues.enqueue_all(batch(jobs, count))
+    deliveries = await got.reach(count)
+    assert [delivery.message.headers["N"] for delivery in deliveries] == [str(n) for n in range(count)]
+    await settled(bus, jobs)
+
+
+async def test_messages_that_are_stored_at_once_are_stored_once(bus, jobs):
+    await bus.queues.enqueue_all(batch(jobs, 10))
+    await bus.queues.enqueue_all(batch(jobs, 10))
+    assert await bus.queues.purge(jobs, f"{jobs}.>") == 10
+
+
+async def test_messages_that_do_not_all_fit_are_not_stored(bus, name):
+    await bus.queues.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",), memory=True, max_bytes=50_000))
+    with pytest.raises(QueueFull):
+        await bus.queues.enqueue_all(batch(name, 20, size=5_000))
+    assert await bus.queues.purge(name, f"{name}.>") == 0
+
+
+async def test_the_last_messages_of_many_subjects_are_read_at_once(bus, other, name):
+    await bus.queues.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",), kind="log", allow_direct=True))
+    for n in range(300):
+        await bus.queues.enqueue(f"{name}.{n}", b"%d" % n, {"N": str(n)})
+    await bus.queues.enqueue(f"{name}.7", b"again")
+    wanted = [f"{name}.{n}" for n in range(0, 400, 3)] + [f"{name}.7"]
+    found = await other.queues.latest_each(name, wanted)
+    assert sorted(found) == sorted(subject for subject in wanted if int(subject.rpartition(".")[2]) < 300)
+    assert found[f"{name}.7"].body == b"again"
+    assert (found[f"{name}.9"].body, found[f"{name}.9"].headers["N"]) == (b"9", "9")
+    with pytest.raises(NotFoundError):
+        await other.queues.latest_each(f"{name}x", wanted)
