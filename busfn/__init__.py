@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from busfn.call import FunctionCall
     from busfn.context import current_function_call_id, current_input_id, is_local
     from busfn.function import Function
+    from busfn.invoke.graph import InputInfo, InputStatus
     from busfn.spec import Retries
 
 __version__ = "0.1.0"
@@ -19,6 +20,8 @@ __all__ = [
     "App",
     "Function",
     "FunctionCall",
+    "InputInfo",
+    "InputStatus",
     "LocalEntrypoint",
     "Retries",
     "__version__",
@@ -32,6 +35,8 @@ _HOMES = {
     "App": "busfn.app",
     "Function": "busfn.function",
     "FunctionCall": "busfn.call",
+    "InputInfo": "busfn.invoke.graph",
+    "InputStatus": "busfn.invoke.graph",
     "LocalEntrypoint": "busfn.app",
     "Retries": "busfn.spec",
     "current_function_call_id": "busfn.context",

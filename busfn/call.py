@@ -11,9 +11,13 @@ from typing import Any, Generic, TypeVar, cast
 from busfn.binding import DEFAULT, Binding
 from busfn.client import Client
 from busfn.invoke.durable import CallRef
+from busfn.invoke.graph import InputInfo
 from busfn.sync import Dual, Pending, wait, warn_if_blocking
 
 R = TypeVar("R")
+
+Page = list[Callable[[], R]]
+"""Results of consecutive inputs, each decoded, or raised, when it is called."""
 
 
 class FunctionCall(Generic[R]):
@@ -37,6 +41,11 @@ class FunctionCall(Generic[R]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _from_id, (self.object_id,)
+
+    @property
+    def ref(self) -> CallRef:
+        """The call, for `busfn.invoke`."""
+        return self._ref
 
     @property
     def object_id(self) -> str:
@@ -69,6 +78,15 @@ class FunctionCall(Generic[R]):
     def iter(self) -> ResultsDual[R]:
         """Results in order: ``for result in call.iter(start=0, end=None)``; the first failure is raised."""
         return ResultsDual(self)
+
+    @property
+    def get_call_graph(self) -> Dual[[], list[InputInfo]]:
+        """Its inputs with their status, and below each the durable calls that it has spawned.
+
+        Calls that a body made with `remote`, `map` or `remote_gen` leave nothing behind and are not shown, neither are
+        more than a thousand inputs of one call.
+        """
+        return Dual("call.get_call_graph", self._start_call_graph)
 
     @staticmethod
     def gather(*calls: FunctionCall[Any]) -> list[Any]:
@@ -109,10 +127,19 @@ class FunctionCall(Generic[R]):
 
         return self._submit(work)
 
-    def _start_page(self, start: int, end: int) -> Pending[list[Callable[[], R]]]:
-        async def work(client: Client) -> Callable[[], list[Callable[[], R]]]:
-            page = cast("list[Callable[[], R]]", await client.durable.page(self._ref, start, end))
+    def start_page(self, start: int, end: int) -> Pending[Page[R]]:
+        """Ask for results of consecutive inputs; for `iter`."""
+
+        async def work(client: Client) -> Callable[[], Page[R]]:
+            page = cast("Page[R]", await client.durable.page(self._ref, start, end))
             return lambda: page
+
+        return self._submit(work)
+
+    def _start_call_graph(self) -> Pending[list[InputInfo]]:
+        async def work(client: Client) -> Callable[[], list[InputInfo]]:
+            graph = await client.graphs.of(self._ref.target, self._ref.call)
+            return lambda: graph
 
         return self._submit(work)
 
@@ -127,22 +154,53 @@ class ResultsDual(Generic[R]):
 
     def __call__(self, *, start: int = 0, end: int | None = None) -> Generator[R, None, None]:
         warn_if_blocking("call.iter")
-        last = _last(start, end, self._call.num_inputs())
-        while start < last:
-            page = wait(self._call._start_page(start, last))()  # pyright: ignore[reportPrivateUsage]
-            start += len(page)
-            for thunk in page:
-                yield thunk()
+        pages = _Pages(self._call, start, _last(start, end, self._call.num_inputs()))
+        try:
+            while (pending := pages.next()) is not None:
+                for thunk in pages.take(wait(pending)()):
+                    yield thunk()
+        finally:
+            pages.abandon()
 
     async def aio(self, *, start: int = 0, end: int | None = None) -> AsyncGenerator[R, None]:
         """For ``async for``."""
-        last = _last(start, end, await self._call.num_inputs.aio())
-        while start < last:
-            pending = self._call._start_page(start, last)  # pyright: ignore[reportPrivateUsage]
-            page = (await asyncio.wrap_future(pending))()
-            start += len(page)
-            for thunk in page:
-                yield thunk()
+        pages = _Pages(self._call, start, _last(start, end, await self._call.num_inputs.aio()))
+        try:
+            while (pending := pages.next()) is not None:
+                for thunk in pages.take((await asyncio.wrap_future(pending))()):
+                    yield thunk()
+        finally:
+            pages.abandon()
+
+
+class _Pages(Generic[R]):
+    """Pages of results, each asked for while the one before is consumed."""
+
+    def __init__(self, call: FunctionCall[R], start: int, end: int) -> None:
+        self._call = call
+        self._start = start
+        self._end = end
+        self._pending: Pending[Page[R]] | None = None
+        self._ask()
+
+    def next(self) -> Pending[Page[R]] | None:
+        """The next page, None at the end."""
+        return self._pending
+
+    def take(self, page: Page[R]) -> Page[R]:
+        """The page has arrived: ask for the one behind it."""
+        self._start += len(page)
+        self._ask()
+        return page
+
+    def abandon(self) -> None:
+        """Nobody wants what was asked for."""
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def _ask(self) -> None:
+        more = self._start < self._end
+        self._pending = self._call.start_page(self._start, self._end) if more else None
 
 
 def _last(start: int, end: int | None, inputs: int) -> int:

@@ -12,6 +12,7 @@ from busfn.invoke.conversation import Switchboard
 from busfn.invoke.deadletters import DeadLetters
 from busfn.invoke.direct import Direct
 from busfn.invoke.durable import Durable
+from busfn.invoke.graph import Graphs
 from busfn.invoke.link import Link, ignore_waiting
 from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import Codecs
@@ -45,6 +46,7 @@ class Client:
         self.direct = Direct(self.board)
         self.durable = Durable(link)
         self.dead = DeadLetters(link)
+        self.graphs = Graphs(link)
 
     @classmethod
     def open(cls, options: ClientOptions, portal: LoopThread | None = None) -> Client:

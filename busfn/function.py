@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import inspect
 import time
@@ -219,7 +220,9 @@ class Function(Generic[P, R, L_co]):
         handle = FunctionCall[R](CallRef(self._target, call.call), self._binding, 1)
 
         async def work() -> Callable[[], FunctionCall[R]]:
-            await enqueue(self._target, call)
+            await asyncio.gather(
+                enqueue(self._target, call), client.durable.note_child(handle.ref, call.parent, call.path)
+            )
             return lambda: handle
 
         return client.link.portal.submit(work())

@@ -81,6 +81,16 @@ class RunningApp:
             self.stop()
             raise
 
+    def detach(self) -> None:
+        """Disconnect, and let the app go on until its durable work is done; for a bus that outlives this process."""
+        self._app.binding.client = None
+        client, self._client = self._client, None
+        stack, self._stack = self._stack, None
+        assert stack is not None
+        assert client is not None
+        stack.detach()
+        client.close()
+
     def stop(self, *, grace: float = GRACE) -> None:
         """Drain the workers and end everything that was started; inputs that still run have ``grace`` seconds."""
         self._app.binding.client = None

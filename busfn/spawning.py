@@ -21,6 +21,8 @@ from busfn.sync import Dual, running_loop, wait
 
 R = TypeVar("R")
 
+ATOMIC_INPUTS = 1000
+"""Up to so many inputs are accepted all or none; of more, each message for itself."""
 MESSAGE_INPUTS = 64
 """Inputs in one message; a worker gives the rest back when they turn out to be slow."""
 AHEAD = 64
@@ -78,6 +80,8 @@ class _Handover:
         self._options = MapOptions(kwargs=kwargs or {})
         self._sending: deque[Future[None]] = deque()
         self._inputs = 0
+        self._together: list[Call] | None = []
+        """The messages so far, while they may be all."""
         self.size = MESSAGE_INPUTS if source.chunked else 1
 
     @property
@@ -92,14 +96,31 @@ class _Handover:
         call = replace(self._call, index=self._inputs, count=len(rows))
         payload = encode_rows(self._client.link.codecs, self._target, call, rows, self._options)
         self._inputs += len(rows)
-        work = self._client.durable.enqueue(self._target, replace(call, payload=payload))
-        self._sending.append(self._client.link.portal.submit(work))
+        self._send(replace(call, payload=payload))
+
+    def _send(self, call: Call) -> None:
+        if self._together is not None:
+            self._together.append(call)
+            if self._inputs <= ATOMIC_INPUTS:
+                return
+        calls, self._together = self._together or [call], None
+        for one in calls:
+            work = self._client.durable.enqueue(self._target, one)
+            self._sending.append(self._client.link.portal.submit(work))
 
     def oldest(self) -> Future[None]:
         return self._sending.popleft()
 
     def finish(self) -> Future[None]:
-        return self._client.link.portal.submit(self._client.durable.note_size(self._ref, self._inputs))
+        """All inputs are known: have them accepted, and their number."""
+        return self._client.link.portal.submit(self._finish())
+
+    async def _finish(self) -> None:
+        durable = self._client.durable
+        if self._together:
+            await durable.enqueue_all(self._target, self._together)
+        await durable.note_size(self._ref, self._inputs)
+        await durable.note_child(self._ref, self._call.parent, self._call.path)
 
     def handle(self, binding: Binding) -> FunctionCall[Any]:
         return FunctionCall[Any](self._ref, binding, self._inputs)

@@ -71,6 +71,15 @@ class Stack:
             except errors.Error:  # it died on the way: nothing is left to drain
                 return
 
+    def detach(self) -> None:
+        """Leave the host to itself: it goes on until the app's durable work is done. Needs a bus that outlives us."""
+        self._tell(op="detach")
+        self._expect("detached")
+        for pipe in (self._host.stdin, self._host.stdout):
+            if pipe is not None:
+                _close(pipe)
+        self._host.returncode = 0  # not ours to wait for any more
+
     def stop(self) -> None:
         """End all processes and remove their files."""
         if self._server is not None:

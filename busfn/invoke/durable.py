@@ -7,12 +7,12 @@ stored. A waiter looks once, then waits to be woken: by the push, or by a reconn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from busfn.bus.base import Message
+from busfn.bus.base import Message, Outgoing
 from busfn.errors import InvalidError, OutputExpiredError, QueueFull, RemoteError
 from busfn.invoke.link import Link, Target, open_answer
 from busfn.invoke.payloads import fetch, stow
@@ -25,7 +25,7 @@ FULL_PAUSE = 0.25
 """Seconds before a refused message is offered to a full queue again."""
 FULL_PATIENCE = 60.0
 """Seconds after which a queue that stays full is an error."""
-PAGE = 256
+PAGE = 512
 """Results read at a time."""
 
 
@@ -59,20 +59,35 @@ class Durable:
 
     async def enqueue(self, target: Target, call: Call) -> None:
         """Put a message into the queue; on return it is stored. Waits for room; raises `QueueFull` when none comes."""
+        message = await self._outgoing(target, call)
+
+        async def store() -> None:
+            await self._link.bus.queues.enqueue(message.subject, message.body, message.headers, msg_id=message.msg_id)
+
+        await _with_room(store)
+
+    async def enqueue_all(self, target: Target, calls: Sequence[Call]) -> None:
+        """Put messages into the queue, all or none; waits for room as `enqueue` does."""
+        messages = await asyncio.gather(*(self._outgoing(target, call) for call in calls))
+        await _with_room(partial(self._link.bus.queues.enqueue_all, messages))
+
+    async def note_child(self, ref: CallRef, parent: str, path: Sequence[str]) -> None:
+        """Store that an input has spawned a call, for call graphs; ``path`` are the functions that lead to it."""
+        if not parent or not path:
+            return
+        call, _, index = parent.rpartition("-")
+        subject = self._link.subjects.child(path[-1].partition(".")[0], call, index, str(ref))
+        with suppress(QueueFull):  # noted before
+            await self._link.bus.queues.enqueue(subject, b"")
+
+    async def _outgoing(self, target: Target, call: Call) -> Outgoing:
         payload = await stow(self._link.bus, call.payload, ttl=RETENTION)
-        stowed = replace(call, payload=payload)
-        subject = self._link.subjects.job(target.app, target.function, call.call)
-        deadline = asyncio.get_running_loop().time() + FULL_PATIENCE
-        while True:
-            try:
-                await self._link.bus.queues.enqueue(
-                    subject, payload.body, stowed.headers(), msg_id=f"{call.call}.{call.index}"
-                )
-                return
-            except QueueFull:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-                await asyncio.sleep(FULL_PAUSE)
+        return Outgoing(
+            subject=self._link.subjects.job(target.app, target.function, call.call),
+            body=payload.body,
+            headers=replace(call, payload=payload).headers(),
+            msg_id=f"{call.call}.{call.index}",
+        )
 
     async def enqueue_once(self, target: Target, call: Call) -> None:
         """`enqueue`, unless the call is queued, runs, or has ended already."""
@@ -110,9 +125,8 @@ class Durable:
 
     async def page(self, ref: CallRef, start: int, end: int) -> list[Callable[[], object]]:
         """Results of consecutive inputs, as many as there are in a row, but at least the first: waits for that one."""
-        first = await self.result(ref, start, None)
-        stored = await asyncio.gather(*(self._stored(ref, index) for index in range(start + 1, min(end, start + PAGE))))
-        return [first, *self._leading(stored)]
+        stored = await self._stored_each(ref, range(start, min(end, start + PAGE)))
+        return self._leading(stored) or [await self.result(ref, start, None)]
 
     async def cancel(self, ref: CallRef, *, terminate: bool) -> None:
         """Take what was not started out of the queue, and let everybody know."""
@@ -183,7 +197,15 @@ class Durable:
         return answer
 
     async def _stored(self, ref: CallRef, index: int) -> Answer | None:
-        stored = await self._latest("RES", self._link.subjects.result(ref.target.app, ref.call, index))
+        return await self._read(await self._latest("RES", self._link.subjects.result(ref.target.app, ref.call, index)))
+
+    async def _stored_each(self, ref: CallRef, indexes: Iterable[int]) -> list[Answer | None]:
+        """Stored results, as far as whoever answers has them."""
+        subjects = [self._link.subjects.result(ref.target.app, ref.call, index) for index in indexes]
+        found = await self._link.bus.queues.latest_each(self._link.subjects.stream("RES"), subjects)
+        return list(await asyncio.gather(*(self._read(found.get(subject)) for subject in subjects)))
+
+    async def _read(self, stored: Message | None) -> Answer | None:
         if stored is None:
             return None
         answer = read_answer(stored.headers, stored.body)
@@ -191,3 +213,16 @@ class Durable:
 
     async def _latest(self, stream: str, subject: str) -> Message | None:
         return await self._link.bus.queues.latest(self._link.subjects.stream(stream), subject)
+
+
+async def _with_room(store: Callable[[], Awaitable[None]]) -> None:
+    """Offer something to a full queue again and again, for `FULL_PATIENCE` seconds."""
+    deadline = asyncio.get_running_loop().time() + FULL_PATIENCE
+    while True:
+        try:
+            await store()
+            return
+        except QueueFull:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(FULL_PAUSE)

@@ -46,7 +46,6 @@ class Call:
     """Functions that wait for this call, outermost first."""
     accept: str = ""
     trace: str = ""
-    stream: str = ""
     foreign: bool = False
     """Made by a plain NATS client, without our headers: gets one plain answer, and its arguments are checked."""
 
@@ -76,10 +75,13 @@ class Call:
         _add_texts(
             out,
             {
-                h.REPLY: self.reply, h.PARENT: self.parent, h.PATH: "/".join(self.path), h.ACCEPT: self.accept,
-                h.TRACE: self.trace, h.STREAM: self.stream,
+                h.REPLY: self.reply,
+                h.PARENT: self.parent,
+                h.PATH: "/".join(self.path),
+                h.ACCEPT: self.accept,
+                h.TRACE: self.trace,
             },
-        )  # fmt: skip
+        )
         return out
 
     def scope(self, app: str, function: str) -> str:
@@ -115,7 +117,8 @@ class Answer:
     worker: str = ""
     code: int = 0
     text: str = ""
-    stream: str = ""
+    function: str = ""
+    """In a stored answer: ``module:function`` of what was run."""
     sequence: int = 0
     """In a beat: where the call waits; 0 when it runs."""
     took: float = 0.0
@@ -130,7 +133,7 @@ class Answer:
         out = {h.STATUS: self.status.value, h.CALL: self.call}
         _add_payload(out, self.payload)
         _add_numbers(out, {h.INDEX: self.index, h.COUNT: self.count, h.SEQUENCE: self.sequence})
-        _add_texts(out, {h.WORKER: self.worker, h.STREAM: self.stream})
+        _add_texts(out, {h.WORKER: self.worker, h.FUNCTION: self.function})
         if self.took:
             out[h.TOOK] = f"{self.took:.9f}"
         if self.status is Status.ERROR:
@@ -168,7 +171,6 @@ def read_call(headers: Mapping[str, str], body: bytes, *, reply: str, call: str)
         path=tuple(path.split("/")) if path else (),
         accept=headers.get(h.ACCEPT, ""),
         trace=headers.get(h.TRACE, ""),
-        stream=headers.get(h.STREAM, ""),
     )
 
 
@@ -209,7 +211,7 @@ def read_answer(headers: Mapping[str, str], body: bytes) -> Answer:
         worker=headers.get(h.WORKER, ""),
         code=_number(headers, h.ERROR_CODE),
         text=headers.get(h.ERROR, ""),
-        stream=headers.get(h.STREAM, ""),
+        function=headers.get(h.FUNCTION, ""),
         sequence=_number(headers, h.SEQUENCE),
         took=_seconds(headers.get(h.TOOK)),
     )

@@ -118,6 +118,14 @@ class Subjects:
         """How many inputs a durable call has, when it is not one."""
         return self._make("res", app, call, "size")
 
+    def child(self, app: str, call: str, index: int | str, child: str) -> str:
+        """Noted when an input of a call has spawned another call, whose id is ``child``; may hold wildcards."""
+        return self._make("res", app, call, "child", str(index), child)
+
+    def results(self, app: str = "*") -> str:
+        """Everything that is stored of durable calls."""
+        return self._make("res", app, ">")
+
     def live(self, app: str, call: str) -> str:
         """What becomes known of a durable call, pushed."""
         return self._make("live", app, call, "*")

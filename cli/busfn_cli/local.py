@@ -14,6 +14,7 @@ from typing import Any
 from busfn.app import LocalEntrypoint
 from busfn.config import load_settings
 from busfn.errors import InvalidError
+from busfn.hostprocess import launch_host
 from busfn.refs import load, parse_ref, resolve
 from busfn.run import RunningApp
 from busfn.stack import Stack
@@ -36,6 +37,8 @@ class RunRequest:
     """What stands behind the reference."""
     env: str | None = None
     write_result: Path | None = None
+    detach: bool = False
+    """Leave the app running until its durable work is done."""
     host: subprocess.Popen[bytes] | None = None
     """Started already, to save time."""
 
@@ -59,7 +62,7 @@ def _run(request: RunRequest, console: Console) -> int:
     if request.env is not None:
         os.environ["BUSFN_ENV"] = request.env
     # Started first: server and host get ready while the user's code is imported here.
-    stack = None if "--help" in request.tokens else Stack(load_settings(env=request.env), request.host)
+    stack = None if "--help" in request.tokens else _stack(request)
     try:
         shown, _, object_path = request.ref.partition("::")
         target = choose(vars(load(source)), object_path, f"-m {shown}" if request.is_module else shown)
@@ -70,8 +73,36 @@ def _run(request: RunRequest, console: Console) -> int:
             stack.stop()
         raise
     with running:
-        _call(target, arguments, request, console)
+        if request.detach:
+            _hand_over(running, target, arguments, console)
+        else:
+            _call(target, arguments, request, console)
     return 0
+
+
+def _stack(request: RunRequest) -> Stack:
+    settings = load_settings(env=request.env)
+    if request.detach and settings.address is None:
+        raise InvalidError(
+            "`--detach` needs a bus that goes on when this command has ended:"
+            " start one with `busfn up`, or set BUSFN_URL"
+        )
+    if request.detach:
+        return Stack(settings, launch_host(errors=subprocess.DEVNULL))
+    return Stack(settings, request.host)
+
+
+def _hand_over(running: RunningApp, target: Target, arguments: Arguments, console: Console) -> None:
+    """Run the entrypoint, or spawn the function and print the call's id; then leave."""
+    args, kwargs = arguments
+    if isinstance(target.what, LocalEntrypoint):
+        value: Any = target.what(*args, **kwargs)
+        if inspect.iscoroutine(value):
+            asyncio.run(value)
+    else:
+        console.result(target.what.spawn(*args, **kwargs).object_id)
+    running.detach()
+    console.note(f"{target.app.name} goes on until its durable work is done")
 
 
 def _raw(target: Target) -> Any:

@@ -24,5 +24,6 @@ def main() -> None:
 
 def _host_for(arguments: Sequence[str]) -> subprocess.Popen[bytes] | None:
     """A run needs a host process; if it turns out that there is nothing to run, it ends with us."""
-    wanted = arguments[:1] == ["run"] and len(arguments) > 1 and "--help" not in arguments
+    other = {"--help", "-d", "--detach"}  # a detached run has a host that does not keep our terminal
+    wanted = arguments[:1] == ["run"] and len(arguments) > 1 and other.isdisjoint(arguments)
     return launch_host() if wanted else None

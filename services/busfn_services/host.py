@@ -1,7 +1,8 @@
 """Serves one app for the process that started us: supervisor and controller in one, driven over pipes.
 
-One JSON object a line. In: ``open`` (connect), ``serve`` (functions), ``stop`` (drain). Out: ``ready``, ``drained``,
-``error``. The end of the input means that the owner is gone: everything is ended at once.
+One JSON object a line. In: ``open`` (connect), ``serve`` (functions), ``stop`` (drain), ``detach``. Out: ``ready``,
+``drained``, ``detached``, ``error``. The end of the input means that the owner is gone: everything is ended at once,
+or, once detached, when the app's durable work is done.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from busfn_services.supervisor.worker import State, Worker
 
 logger = logging.getLogger("busfn.host")
 
+DONE_CHECK = 0.5
+"""Seconds between looks at whether a detached app has work left."""
 FAREWELL = 3.0
 """Seconds for tidying up the bus when the owner is gone."""
 
@@ -51,6 +54,7 @@ class Host:
         self._rescaling = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._specs: Sequence[FunctionSpec] = ()
+        self._detached = False
         self._shared = True
         """Others use the bus, too; otherwise it ends with our owner, and what is on it needs no tidying."""
 
@@ -69,10 +73,35 @@ class Host:
             line = asyncio.create_task(reader.readline())
             await asyncio.wait((line, stopping), return_when=asyncio.FIRST_COMPLETED)
             if stopping.done() or not line.result():
-                stopping.cancel()
                 line.cancel()
+                if self._detached and not stopping.done():
+                    await self._outlast(stopping)
+                stopping.cancel()
                 return
             await self._do(json.loads(line.result()))
+
+    async def _outlast(self, stopping: asyncio.Task[bool]) -> None:
+        """Go on without an owner until nothing is queued or runs, or until we are told to stop."""
+        while not stopping.done():
+            await asyncio.wait((stopping,), timeout=DONE_CHECK)
+            try:
+                if await self._idle():
+                    await self._drain(0.0)
+                    return
+            except Error as error:  # the bus is away
+                logger.info("cannot tell whether there is work left: %s", error)
+
+    async def _idle(self) -> bool:
+        assert self._context is not None
+        assert self._supervisor is not None
+        if any(worker.load().busy for worker in self._supervisor.workers.values()):
+            return False
+        for spec in self._specs:
+            for consumer in consumers(self._context.subjects, spec.app, spec.name):
+                lag = await self._context.bus.queues.lag(consumer.stream, consumer.name)
+                if lag.pending or lag.unsettled:
+                    return False
+        return True
 
     async def _do(self, message: dict[str, Any]) -> None:
         try:
@@ -89,6 +118,9 @@ class Host:
             elif message["op"] == "stop":
                 await self._drain(message["grace"])
                 _tell(event="drained")
+            elif message["op"] == "detach":
+                self._detached = True
+                _tell(event="detached")
         except Error as error:
             _tell(event="error", kind=type(error).__name__, text=str(error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 
 from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, QueueFull, SerializationError
@@ -33,12 +34,19 @@ def next_attempt(call: Call, delay: float) -> Call:
     return call.copy(attempt=call.attempt + 1, not_before=int((time.time() + delay) * 1000))
 
 
+def module_name(spec: FunctionSpec) -> str:
+    """The module that a function is imported from."""
+    source = spec.source
+    return source["target"] if source["kind"] == "module" else os.path.basename(source["target"]).removesuffix(".py")
+
+
 class Outcomes:
     """Stores what became of a function's durable inputs. The first result of an input is the one that counts."""
 
     def __init__(self, context: Context, spec: FunctionSpec) -> None:
         self._context = context
         self._spec = spec
+        self._function = f"{module_name(spec)}:{spec.name}"
 
     async def store(self, call: Call, answer: Answer) -> None:
         """Store the outcome of one input, or the same failure for all inputs that the answer counts."""
@@ -49,7 +57,8 @@ class Outcomes:
         bus, subjects = self._context.bus, self._context.subjects
         if answer.status is Status.ERROR:
             await self._bury(call, answer)
-        stowed = answer.copy(payload=await stow(bus, answer.payload, ttl=RETENTION))
+        payload = await stow(bus, answer.payload, ttl=RETENTION)
+        stowed = answer.copy(payload=payload, function=self._function)
         subject = subjects.result(self._spec.app, call.call, answer.index)
         try:
             await bus.queues.enqueue(subject, stowed.payload.body, stowed.headers())

@@ -50,6 +50,13 @@ def held(path: str) -> str:
     return "done"
 
 
+@app.function()
+def pid_when(path: str) -> int:
+    """The worker's process, once the file is there."""
+    held.local(path)
+    return os.getpid()
+
+
 @app.function(retries=QUICK, max_containers=2)
 def flaky(path: str, succeeds_at: int) -> int:
     """Fails until its n-th attempt; logs when each began."""
@@ -98,6 +105,12 @@ def unsendable() -> Any:
 def parent(n: int) -> list[str]:
     """Hands calls over from inside a body."""
     return [square.spawn(i).object_id for i in range(n)]
+
+
+@app.function()
+def grandparent(n: int) -> str:
+    """Hands a call over that hands further ones over."""
+    return parent.spawn(n).object_id
 
 
 @app.function(max_containers=1)

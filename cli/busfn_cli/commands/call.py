@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from busfn_cli.console import Console
 
+if TYPE_CHECKING:
+    from busfn import InputInfo
+
 Id = Annotated[str, typer.Argument(metavar="ID", help="What `FunctionCall.object_id` says: app.function.0123abcd.")]
 Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment on the bus.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def get(
@@ -50,3 +57,50 @@ def cancel(
 
     with Console() as console, connected(console, env):
         FunctionCall.from_id(call_id).cancel(terminate_containers=terminate)
+
+
+def list_(
+    app: Annotated[str, typer.Option("--app", help="Only this app's.")] = "",
+    function: Annotated[str, typer.Option("--function", help="Only this function's.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at the most, the newest.")] = 50,
+    env: Env = None,
+    as_json: AsJson = False,
+) -> None:
+    """List durable calls, newest first: id, state, inputs that have ended, and those of them that failed.
+
+    Example: busfn call list --app hello --limit 10
+    """
+    from busfn_cli.remote import connected
+
+    with Console() as console, connected(console, env) as client:
+        calls = client.link.portal.run(client.graphs.calls(app, function, limit))
+        if as_json:
+            console.result(json.dumps([asdict(call) for call in calls]))
+            return
+        for call in calls:
+            console.result(f"{call.id}  {call.state}  results {call.results}  failed {call.failed}")
+
+
+def graph(call_id: Id, env: Env = None, as_json: AsJson = False) -> None:
+    """Show a durable call's inputs, and below each the calls that it has spawned.
+
+    Example: busfn call graph hello.square.01a20e7c28fd7210ab41bd40dab2e888
+    """
+    from busfn import FunctionCall
+    from busfn_cli.remote import connected
+
+    with Console() as console, connected(console, env):
+        inputs = FunctionCall.from_id(call_id).get_call_graph()
+        if as_json:
+            console.result(json.dumps([asdict(info) | {"status": info.status.name} for info in inputs]))
+            return
+        for line in tree(inputs):
+            console.result(line)
+
+
+def tree(inputs: Sequence[InputInfo], indent: str = "") -> Iterator[str]:
+    """The lines of a call graph."""
+    for info in inputs:
+        worker = f"  {info.task_id}" if info.task_id else ""
+        yield f"{indent}{info.function_name}  {info.input_id}  {info.status.name}{worker}"
+        yield from tree(info.children, indent + "  ")

@@ -37,7 +37,9 @@ def build() -> typer.Typer:
     cli.callback()(_root)
     cli.command(context_settings=FOR_THE_FUNCTION, no_args_is_help=True)(run)
     cli.command(no_args_is_help=True)(worker)
-    cli.add_typer(_group(call.get, call.cancel), name="call", help="Durable calls, by their ids.")
+    cli.add_typer(
+        _group(call.get, call.cancel, call.list_, call.graph), name="call", help="Durable calls, by their ids."
+    )
     cli.add_typer(
         _group(dead.list_, dead.show, dead.retry, dead.drop), name="dead", help="Inputs that failed for good."
     )

@@ -15,6 +15,9 @@ def run(
     ],
     module: Annotated[bool, typer.Option("-m", help="The reference is a module, not a file.")] = False,
     env: Annotated[str | None, typer.Option("--env", "-e", help="Environment on the bus.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave when all is handed over; the app goes on until it is done.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor what workers print.")] = False,
     write_result: Annotated[
         Path | None, typer.Option("--write-result", "-w", help="Write the result (text or bytes) to this file.")
@@ -32,7 +35,13 @@ def run(
     tokens: list[Any] = context.args
     with Console(quiet=quiet) as console:
         request = RunRequest(
-            ref=ref, is_module=module, tokens=tokens, env=env, write_result=write_result, host=context.obj
+            ref=ref,
+            is_module=module,
+            tokens=tokens,
+            env=env,
+            write_result=write_result,
+            detach=detach,
+            host=context.obj,
         )
         code = run_request(request, console)
     raise typer.Exit(code)

@@ -16,6 +16,8 @@ import pytest
 
 from busfn import FunctionCall, errors
 
+LIST = [str(Path(sys.executable).parent / "busfn"), "call", "list", "-n", "10000"]
+
 
 def test_a_spawned_call_is_run_and_its_result_kept() -> None:
     call = durable.square.spawn(7)
@@ -88,6 +90,25 @@ def test_spawn_map_accepts_everything_and_iter_gives_it_in_order() -> None:
     assert list(call.iter(start=990)) == [i * i for i in range(990, 1000)]
     assert call.get(index=999) == 999 * 999
     assert FunctionCall.from_id(call.object_id).num_inputs() == 1000
+
+
+def test_iter_reads_many_pages_in_order_and_may_be_left() -> None:
+    call = durable.square.spawn_map(range(3000))
+    results = call.iter()
+    assert [next(results) for _ in range(3)] == [0, 1, 4]
+    results.close()
+    assert list(call.iter()) == [i * i for i in range(3000)]
+
+
+def test_up_to_a_thousand_inputs_are_accepted_all_or_none() -> None:
+    def numbers() -> Iterator[int]:
+        yield from range(900)
+        raise ZeroDivisionError
+
+    ids = set(subprocess.run(LIST, capture_output=True, text=True, timeout=60, check=True).stdout.split())
+    with pytest.raises(ZeroDivisionError):
+        durable.square.spawn_map(numbers())
+    assert set(subprocess.run(LIST, capture_output=True, text=True, timeout=60, check=True).stdout.split()) == ids
 
 
 def test_iter_raises_the_first_failure_and_checks_its_range() -> None:

@@ -54,7 +54,6 @@ def calls(draw):
         path=tuple(draw(st.lists(tokens, max_size=3))),
         accept=draw(st.sampled_from(["", JSON, MSGPACK])),
         trace=draw(texts),
-        stream=draw(texts),
     )
 
 
@@ -66,7 +65,7 @@ answers = st.builds(
     index=numbers,
     count=numbers,
     worker=texts,
-    stream=texts,
+    function=texts,
     sequence=numbers,
     took=st.one_of(st.just(0.0), st.integers(1, 10**12).map(lambda ns: ns / 1e9)),
 )
@@ -117,7 +116,6 @@ def test_no_header_of_a_call_has_a_line_break(one, other, third, kind, signature
         path=(third, one),
         accept=third,
         trace=one,
-        stream=other,
     )
     for value in call.headers().values():
         assert "\r" not in value
@@ -125,9 +123,9 @@ def test_no_header_of_a_call_has_a_line_break(one, other, third, kind, signature
 
 
 @given(hostile, hostile, hostile)
-def test_no_header_of_an_answer_has_a_line_break(worker, stream, text):
-    payload = Payload(content_type=stream, body=b"")
-    answer = Answer(status=Status.ERROR, payload=payload, call="c", worker=worker, stream=stream, text=text)
+def test_no_header_of_an_answer_has_a_line_break(worker, other, text):
+    payload = Payload(content_type=other, body=b"")
+    answer = Answer(status=Status.ERROR, payload=payload, call="c", worker=worker, function=other, text=text)
     for value in answer.headers().values():
         assert "\r" not in value
         assert "\n" not in value
@@ -152,10 +150,10 @@ def test_every_field_of_calls_and_answers_is_given_a_value_in_these_tests():
     assert {f.name for f in dataclasses.fields(Call)} == {
         "call", "payload", "index", "count", "select", "attempt", "crashes", "deadline", "not_before",
         "reply", "parent", "path",
-        "accept", "trace", "stream", "foreign",
+        "accept", "trace", "foreign",
     }  # fmt: skip
     assert {f.name for f in dataclasses.fields(Answer)} == {
-        "status", "payload", "call", "index", "count", "worker", "code", "text", "stream", "sequence", "took",
+        "status", "payload", "call", "index", "count", "worker", "code", "text", "function", "sequence", "took",
     }  # fmt: skip
 
 
