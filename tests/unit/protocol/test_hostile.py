@@ -108,7 +108,7 @@ def frames() -> list[tuple[Frame, Read]]:
     known = encode_failure(SIGNED, failing(), scope="s", skip=lambda file: False)
     full = {
         "index": 3, "attempt": 2, "crashes": 1, "deadline": 1_800_000_000_000, "reply": "_INBOX.a.b", "parent": "p:1",
-        "path": ("a.f", "a.g"), "accept": JSON, "trace": "00-ab-cd-01", "stream": "s1",
+        "path": ("a.f", "a.g"), "accept": JSON, "trace": "00-ab-cd-01",
     }  # fmt: skip
     return [
         (call_frame(arguments), open_call),
