@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from busfn.binding import Binding
 from busfn.errors import InvalidError
@@ -15,6 +15,9 @@ from busfn.invoke.link import Target
 from busfn.protocol.subjects import validate_function_name, validate_name
 from busfn.run import RunningApp
 from busfn.spec import Options
+
+if TYPE_CHECKING:
+    from busfn.deployment import Deployment
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,6 +132,28 @@ class App:
         Uses the configured bus, else starts a server of its own. ``show_logs`` prints what workers print to stderr.
         """
         return RunningApp(self, env=env, show_logs=show_logs)
+
+    def deploy(
+        self, *, name: str | None = None, env: str | None = None, tag: str = "", strategy: str = "rolling"
+    ) -> Deployment:
+        """Store the app's code and functions as its next version, for the hosts of the environment to serve.
+
+        ``strategy`` is ``rolling`` (old workers go when new ones are ready) or ``recreate`` (they go first). Raises
+        `ExecutionError` without a bus or a signing key, `InvalidError` for code that is too large.
+        """
+        from busfn.deploying import deploy, draft  # packing code is nothing that a run should have to import
+
+        return deploy(draft(self, name), env=env, tag=tag, strategy=strategy)
+
+    @classmethod
+    def lookup(cls, name: str, *, env: str | None = None) -> App:
+        """A deployed app, with handles for its functions. Raises `NotFoundError` when it is not deployed."""
+        from busfn.deploying import look_up_app
+
+        app = cls(name)
+        for function in look_up_app(name, env):
+            app.functions[function] = Function.from_name(name, function)
+        return app
 
     def _register(self, raw: Callable[..., Any], options: Options) -> Function[..., Any, Any]:
         name = validate_function_name(options.name or raw.__qualname__)

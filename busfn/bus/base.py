@@ -213,7 +213,7 @@ class Blobs(Protocol):
     """Payloads too large for a message, kept in chunks."""
 
     async def put(self, name: str, data: bytes, *, ttl: float) -> int:
-        """Store ``data`` under ``name`` for ``ttl`` seconds; returns the number of chunks."""
+        """Store ``data`` under ``name`` for ``ttl`` seconds, 0 for ever; returns the number of chunks."""
         ...
 
     async def get(self, name: str, chunks: int, sha256: str) -> bytes:

@@ -40,7 +40,7 @@ class NatsBlobs:
     async def put(self, name: str, data: bytes, *, ttl: float) -> int:
         size = min(CHUNK, self._bus.max_body)
         count = max(1, math.ceil(len(data) / size))
-        headers = {"Nats-TTL": f"{max(1, math.ceil(ttl))}s"}
+        headers = {"Nats-TTL": f"{max(1, math.ceil(ttl))}s"} if ttl > 0 else {}
         numbers = iter(range(count))
 
         async def send() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +20,7 @@ from busfn.errors import Error
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
+from busfn_services.child import say, standard_input
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.launchers.process import ProcessLauncher
 from busfn_services.controller.wanted import Served, with_overrides
@@ -68,7 +68,7 @@ class Host:
 
     async def _obey(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
-        reader = await _stdin()
+        reader = await standard_input()
         while True:
             line = asyncio.create_task(reader.readline())
             await asyncio.wait((line, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -114,15 +114,15 @@ class Host:
                 self._opening = asyncio.create_task(open_context(address, env=message["env"], key=key))
             elif message["op"] == "serve":
                 await self._serve([FunctionSpec.from_dict(data) for data in message["functions"]])
-                _tell(event="ready")
+                say(event="ready")
             elif message["op"] == "stop":
                 await self._drain(message["grace"])
-                _tell(event="drained")
+                say(event="drained")
             elif message["op"] == "detach":
                 self._detached = True
-                _tell(event="detached")
+                say(event="detached")
         except Error as error:
-            _tell(event="error", kind=type(error).__name__, text=str(error))
+            say(event="error", kind=type(error).__name__, text=str(error))
 
     async def _serve(self, specs: Sequence[FunctionSpec]) -> None:
         """Serve the functions from now on; again, for a new version of them or with other settings."""
@@ -204,21 +204,6 @@ async def _tidy(context: HostContext, specs: Sequence[FunctionSpec]) -> None:
         for consumer in consumers(context.subjects, spec.app, spec.name):
             await context.bus.queues.purge(consumer.stream, consumer.subject)
             await context.bus.queues.delete_consumer(consumer.stream, consumer.name)
-
-
-async def _stdin() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader(limit=1 << 26)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb"))
-    return reader
-
-
-def _tell(**event: str) -> None:
-    try:
-        sys.stdout.write(json.dumps(event) + "\n")
-        sys.stdout.flush()
-    except OSError:  # the owner is gone: the end of the input follows
-        return
 
 
 def main() -> int:
