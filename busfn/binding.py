@@ -27,20 +27,29 @@ class Binding:
 class DefaultBinding(Binding):
     """Connects on first use, to the bus that this process is configured for."""
 
-    _lock = threading.Lock()
+    def __init__(self, env: str | None = None) -> None:
+        super().__init__()
+        self._env = env
+        self._lock = threading.Lock()
+        self._others: dict[str, DefaultBinding] = {}
 
     def require(self, what: str) -> Client:
         """The process's client; raises `ConnectionError` when no bus is configured or answers."""
         with self._lock:
             if self.client is None:
-                self.client = _connect(what)
+                self.client = _connect(what, self._env)
         return self.client
 
+    def of(self, env: str | None) -> Binding:
+        """The binding of handles in an environment, each with a connection of its own; None is the configured one."""
+        with self._lock:
+            return self if env is None else self._others.setdefault(env, DefaultBinding(env))
 
-def _connect(what: str) -> Client:
+
+def _connect(what: str, env: str | None) -> Client:
     from busfn.config import load_settings
 
-    settings = load_settings()
+    settings = load_settings(env=env)
     if settings.address is None:
         raise ExecutionError(
             f"{what} is looked up by name, but no bus is configured: set BUSFN_URL (or NATS_URL) or start `busfn up`"

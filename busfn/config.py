@@ -163,15 +163,18 @@ def _json(text: str | None, what: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def load_settings(*, url: str | None = None, env: str | None = None) -> Settings:
-    """`read_settings` over this process's environment and the user's files."""
+def load_settings(*, url: str | None = None, env: str | None = None, follow_runtime: bool = True) -> Settings:
+    """`read_settings` over this process's environment and the user's files.
+
+    Without ``follow_runtime`` a running `busfn up` is left aside.
+    """
     environ = os.environ
     home = Path(environ.get("HOME", "/"))
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     files = Files(
         config=_read(config / "busfn" / "config.toml"),
         context=_read_context(config / "nats" / "context", environ.get("NATS_CONTEXT", "")),
-        runtime=_read(runtime_file(environ)),
+        runtime=_read_runtime(runtime_file(environ)) if follow_runtime else None,
     )
     return read_settings(environ, files, url=url, env=env)
 
@@ -180,6 +183,20 @@ def runtime_file(environ: Mapping[str, str]) -> Path:
     """Where ``busfn up`` says how to reach it."""
     base = environ.get("XDG_RUNTIME_DIR")
     return Path(base) / "busfn.json" if base else Path(environ.get("HOME", "/")) / ".cache" / "busfn" / "up.json"
+
+
+def _read_runtime(path: Path) -> str | None:
+    """What a `busfn up` has left, unless it is gone and could not take it away."""
+    text = _read(path)
+    pid = _json(text, "the runtime file of `busfn up`").get("pid")
+    try:
+        if isinstance(pid, int):
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:  # it is there, and another user's
+        return text
+    return text
 
 
 def _read_context(folder: Path, name: str) -> str | None:

@@ -6,8 +6,7 @@ import asyncio
 import datetime as dt
 import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from concurrent.futures import Future
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
@@ -15,25 +14,29 @@ from busfn.binding import DEFAULT, Binding
 from busfn.call import FunctionCall
 from busfn.client import Client
 from busfn.context import current_input
+from busfn.deployment import pinned, unpin
 from busfn.errors import ExecutionError, InvalidError
 from busfn.ids import call_id_of, new_call_id
 from busfn.invoke.durable import CallRef
 from busfn.invoke.link import Target
 from busfn.invoke.streaming import Stream
 from busfn.maps import MapDual, MapSource, for_each_dual
+from busfn.operating import Operator
 from busfn.protocol.arguments import pack_arguments
 from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import validate_function_name, validate_name
 from busfn.spawning import spawn_map_dual
 from busfn.spec import Options, Start
-from busfn.sync import Dual, Pending, warn_if_blocking
+from busfn.status import FunctionAutoscalerSettings, FunctionStats
+from busfn.sync import Dual, Pending, settled, warn_if_blocking
 
 if TYPE_CHECKING:
     from busfn.app import App
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 L_co = TypeVar("L_co", covariant=True)
 
 DEEPEST = 100
@@ -68,15 +71,22 @@ class Function(Generic[P, R, L_co]):
         self._binding = binding
         self._definition = definition
         self._start = start
+        self._looked_up_generator = False
 
     @classmethod
-    def from_name(cls, app_name: str, name: str) -> Function[..., Any, Any]:
-        """A handle for a function that is served on the configured bus; no I/O until it is used."""
+    def from_name(
+        cls, app_name: str, name: str, *, version: int | None = None, environment_name: str | None = None
+    ) -> Function[..., Any, Any]:
+        """A handle for a function that is served on the configured bus; no I/O until it is used.
+
+        ``version`` insists on a version of a deployed app, which is served beside the current one then.
+        """
         validate_name(app_name, "app")
         if "." in name:
             raise InvalidError(f"{name!r} names a method of a class; look the class up instead")
         validate_function_name(name)
-        return Function[..., Any, Any](Target(app_name, name), DEFAULT)
+        token = app_name if version is None else pinned(app_name, version)
+        return Function[..., Any, Any](Target(token, name), DEFAULT.of(environment_name))
 
     def __repr__(self) -> str:
         if self._definition is None:
@@ -104,8 +114,8 @@ class Function(Generic[P, R, L_co]):
 
     @property
     def is_generator(self) -> bool:
-        """Whether it yields; a handle from `from_name` does not know and says False."""
-        return self._definition is not None and self._definition.is_generator
+        """Whether it yields; a handle from `from_name` knows once it was hydrated, for deployed functions."""
+        return self._definition.is_generator if self._definition is not None else self._looked_up_generator
 
     @property
     def options(self) -> Options:
@@ -170,6 +180,25 @@ class Function(Generic[P, R, L_co]):
         """Make sure that the handle can be used; returns the handle."""
         return Dual(f"{self.name}.hydrate", self._start_hydrate)
 
+    @property
+    def get_current_stats(self) -> Dual[[], FunctionStats]:
+        """How busy the function is. Raises `NotFoundError` when no controller serves it."""
+        return Dual(f"{self.name}.get_current_stats", self._start_stats)
+
+    @property
+    def update_autoscaler(self) -> Dual[..., FunctionAutoscalerSettings]:
+        """Scale differently until the next deploy or run: ``f.update_autoscaler(min_containers=2)``.
+
+        Takes ``min_containers``, ``max_containers``, ``buffer_containers``, ``scaledown_window`` and
+        ``target_inputs``; what is left out stays. Returns all that is set this way. Raises `InvalidError`.
+        """
+        return Dual(f"{self.name}.update_autoscaler", self._start_scale)
+
+    @property
+    def get_web_url(self) -> Dual[[], str | None]:
+        """The URL of a web function; None for all others."""
+        return Dual(f"{self.name}.get_web_url", self._start_web_url)
+
     def local(self, *args: P.args, **kwargs: P.kwargs) -> L_co:
         """Call the function here, in this process and thread."""
         return self._defined("local").raw(*args, **kwargs)
@@ -193,10 +222,43 @@ class Function(Generic[P, R, L_co]):
         return self._definition
 
     def _start_hydrate(self) -> Pending[Function[P, R, L_co]]:
+        if self._definition is not None:
+            self._binding.require(repr(self))
+            return settled(self)
+
+        async def work(operator: Operator) -> Function[P, R, L_co]:
+            spec = await operator.exists(self._target)
+            self._looked_up_generator = spec is not None and spec.is_generator
+            return self
+
+        return self._operate(work)
+
+    def _start_stats(self) -> Pending[FunctionStats]:
+        async def work(operator: Operator) -> FunctionStats:
+            return (await operator.function(self._target)).stats
+
+        return self._operate(work)
+
+    def _start_scale(self, **change: Any) -> Pending[FunctionAutoscalerSettings]:
+        async def work(operator: Operator) -> FunctionAutoscalerSettings:
+            found = await operator.scale(self._target, change)
+            known = FunctionAutoscalerSettings.__slots__
+            return FunctionAutoscalerSettings(**{name: found[name] for name in known if name in found})
+
+        return self._operate(work)
+
+    def _start_web_url(self) -> Pending[str | None]:
         self._binding.require(repr(self))
-        done: Pending[Function[P, R, L_co]] = Future()
-        done.set_result(lambda: self)
-        return done
+        return settled(None)
+
+    def _operate(self, work: Callable[[Operator], Coroutine[Any, Any, T]]) -> Pending[T]:
+        client = self._binding.require(repr(self))
+
+        async def run() -> Callable[[], T]:
+            value = await work(Operator(client))
+            return lambda: value
+
+        return client.link.portal.submit(run())
 
     def _start_remote(self, *args: P.args, **kwargs: P.kwargs) -> Pending[R]:
         client = self._binding.require(repr(self))
@@ -282,7 +344,8 @@ class Function(Generic[P, R, L_co]):
 
 def look_up(app_name: str, name: str) -> Function[..., Any, Any]:
     """`Function.from_name` for pickles: a plain function travels by reference, a class method as a copy of its code."""
-    return Function.from_name(app_name, name)
+    app, version = unpin(app_name)
+    return Function.from_name(app, name, version=version or None)
 
 
 class StreamDual(Generic[P, R]):

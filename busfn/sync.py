@@ -91,6 +91,13 @@ def wait(future: Future[R]) -> R:
         raise
 
 
+def settled(value: R) -> Pending[R]:
+    """An operation that had nothing to wait for."""
+    done: Pending[R] = Future()
+    done.set_result(lambda: value)
+    return done
+
+
 def running_loop() -> bool:
     """Whether the calling thread is inside a running event loop."""
     try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from busfn.bus.base import Message, Outgoing
+from busfn.deployment import unpin
 from busfn.errors import InvalidError, OutputExpiredError, QueueFull, RemoteError
 from busfn.invoke.link import Link, Target, open_answer
 from busfn.invoke.payloads import fetch, stow
@@ -46,7 +47,9 @@ class CallRef:
         function, _, call = rest.rpartition(".")
         if not call.isalnum():
             raise InvalidError(f"{text!r} is no call id: it looks like app.function.0123abcd")
-        return cls(Target(validate_name(app, "app"), validate_function_name(function)), call)
+        plain, _ = unpin(app)
+        validate_name(plain, "app")
+        return cls(Target(app, validate_function_name(function)), call)
 
 
 class Durable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,14 @@ class Console:
         """Something the user asked for."""
         with self._lock:
             print(text, flush=True)
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Rows of what the user asked for, in columns; the head is shown to people only."""
+        texts = [[str(cell) for cell in row] for row in rows]
+        shown = [[name.upper() for name in head], *texts] if sys.stdout.isatty() else texts
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)] if shown else []
+        for row in shown:
+            self.result("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
     def log(self, function: str, line: str) -> None:
         """A line that a worker printed."""

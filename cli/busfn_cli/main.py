@@ -9,17 +9,27 @@ from collections.abc import Sequence
 from busfn.hostprocess import launch_host
 
 EXIT_INTERRUPTED = 130
+WORKER_COMMANDS = ("run", "list", "stop", "--help")
 
 
 def main() -> None:
     """The `busfn` command."""
     try:
+        sys.argv[1:] = with_default(sys.argv[1:])
         host = _host_for(sys.argv[1:])
         from busfn_cli.commands.root import build
 
         build()(prog_name="busfn", obj=host)
     except KeyboardInterrupt:  # so early that nothing else has caught it
         sys.exit(EXIT_INTERRUPTED)
+
+
+def with_default(arguments: Sequence[str]) -> list[str]:
+    """`busfn worker app.py` means `busfn worker run app.py`."""
+    given = list(arguments)
+    if given[:1] == ["worker"] and len(given) > 1 and given[1] not in WORKER_COMMANDS:
+        given.insert(1, "run")
+    return given
 
 
 def _host_for(arguments: Sequence[str]) -> subprocess.Popen[bytes] | None:

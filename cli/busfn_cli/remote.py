@@ -16,19 +16,21 @@ from busfn_cli.tracebacks import describe
 
 
 @contextmanager
-def connected(console: Console, env: str | None) -> Generator[Client, None, None]:
-    """Connect to the configured bus; errors inside are reported and end the command with exit code 1."""
+def connected(console: Console, env: str | None, *, signing: bool = False) -> Generator[Client, None, None]:
+    """Connect to the configured bus, ``signing`` if a key is needed; errors inside end the command with exit code 1."""
     try:
         settings = load_settings(env=env)
         if settings.address is None:
-            raise ExecutionError("no bus is configured: set BUSFN_URL (or NATS_URL)")
+            raise ExecutionError("no bus is configured: start `busfn up`, or set BUSFN_URL (or NATS_URL)")
+        if signing and settings.signing_key is None:
+            raise ExecutionError("this needs a key to sign with: set BUSFN_SIGNING_KEY")
         options = ClientOptions(address=settings.address, env=settings.env, key=settings.signing_key)
         client = DEFAULT.client = Client.open(options)
         try:
             yield client
         finally:
             client.close()
-    except typer.Exit:
+    except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -13,7 +13,8 @@ from busfn_services.supervisor.context import open_context
 async def _child(orders: Orders, stop: asyncio.Event) -> int:
     context = await open_context(orders.address, env=orders.env, key=orders.key)
     try:
-        return await ControllerService(context, lambda: say(event="ready")).run(stop)
+        service = ControllerService(context, lambda: say(event="ready"), lambda text: say(event="note", text=text))
+        return await service.run(stop)
     finally:
         await context.bus.close()
 

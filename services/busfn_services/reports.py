@@ -75,7 +75,7 @@ class Command:
     """What a controller, or a person, wants of a host."""
 
     op: str
-    """``report``, ``start`` or ``drain``."""
+    """``report``, ``start``, ``drain`` or ``kill``."""
     app: str = ""
     version: int = 0
     function: str = ""

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from busfn_cli.commands import call, dead
+from busfn_cli.commands import app, call, dead, function, worker
+from busfn_cli.commands.deploy import deploy
 from busfn_cli.commands.run import run
-from busfn_cli.commands.worker import worker
+from busfn_cli.commands.up import up, url
 
 FOR_THE_FUNCTION = {"allow_extra_args": True, "allow_interspersed_args": False}
 """Everything behind the reference belongs to the function that is run."""
@@ -33,17 +34,25 @@ def _root(
 
 def build() -> typer.Typer:
     """The command with its subcommands."""
-    cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    cli = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
     cli.callback()(_root)
     cli.command(context_settings=FOR_THE_FUNCTION, no_args_is_help=True)(run)
-    cli.command(no_args_is_help=True)(worker)
-    cli.add_typer(
-        _group(call.get, call.cancel, call.list_, call.graph), name="call", help="Durable calls, by their ids."
-    )
-    cli.add_typer(
-        _group(dead.list_, dead.show, dead.retry, dead.drop), name="dead", help="Inputs that failed for good."
-    )
+    cli.command(no_args_is_help=True)(deploy)
+    cli.command()(up)
+    cli.command()(url)
+    for name, (help_, commands) in GROUPS.items():
+        cli.add_typer(_group(*commands), name=name, help=help_)
     return cli
+
+
+GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
+    "app": ("Deployed apps.", (app.list_, app.history, app.rollback, app.stop, app.stats, app.describe)),
+    "function": ("Functions of deployed apps.", (function.list_, function.stats, function.scale)),
+    "call": ("Durable calls, by their ids.", (call.get, call.cancel, call.list_, call.graph)),
+    "worker": ("A plain microservice; workers of deployed apps.", (worker.run, worker.list_, worker.stop)),
+    "dead": ("Inputs that failed for good.", (dead.list_, dead.show, dead.retry, dead.drop)),
+}
+"""Groups of commands, with their help."""
 
 
 def _group(*commands: Callable[..., None]) -> typer.Typer:

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 
 from busfn.errors import Error, ServiceError
+from busfn.status import FunctionStatus
 from busfn.streams import consumers
 from busfn_services.controller.activator import Activator
 from busfn_services.controller.backoff import Backoff
 from busfn_services.controller.launchers.base import Launcher
 from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide
 from busfn_services.controller.rollout import Rollout, as_seen_by, roll
-from busfn_services.controller.status import FunctionStatus
+from busfn_services.controller.status import status_of
 from busfn_services.controller.wanted import Served
 from busfn_services.handon import Context
 
@@ -100,7 +101,7 @@ class Pool:
         """The function as it is now."""
         backlog, _ = await self._lag()
         workers = self._launcher.workers(self._spec)
-        return FunctionStatus.of(self._spec, backlog, workers, self._reason, self._backoff.reason)
+        return status_of(self._spec, backlog, workers, self._reason, self._backoff.reason)
 
     async def _run(self) -> None:
         while True:

@@ -26,9 +26,11 @@ logger = logging.getLogger("busfn.controller")
 class ControllerService:
     """One of the controllers of an environment."""
 
-    def __init__(self, context: Context, on_ready: Callable[[], None]) -> None:
+    def __init__(self, context: Context, on_ready: Callable[[], None], note: Callable[[str], None]) -> None:
         self._context = context
         self._on_ready = on_ready
+        self._note = note
+        self._serving: dict[str, int] = {}
         self._registry = Registry(context.bus, context.subjects)
         self._changed = asyncio.Event()
         self._election = Election(context.bus.table(context.subjects.table), self._on_lead)
@@ -55,7 +57,9 @@ class ControllerService:
         while not stopping.done():
             self._changed.clear()
             try:
-                await self._controller.serve(await self._wanted(), self._fleet)
+                wanted = await self._wanted()
+                await self._controller.serve(wanted, self._fleet)
+                self._tell({one.spec.app: one.spec.version for one in wanted})
                 if not announced:
                     announced = True
                     self._on_ready()
@@ -74,10 +78,20 @@ class ControllerService:
                 logger.warning("%s", error)
         return with_overrides(of_registry(states, pins, self._deployments), await self._registry.overrides())
 
+    def _tell(self, serving: dict[str, int]) -> None:
+        """Say what is new."""
+        for app, version in serving.items():
+            if self._serving.get(app) != version:
+                self._note(f"serving {app}, version {version}")
+        for app in set(self._serving) - set(serving):
+            self._note(f"serving {app} no more")
+        self._serving = serving
+
     def _leads(self) -> bool:
         return self._election.leading and not self._fleet.unsettled_for
 
     def _on_lead(self) -> None:
+        self._note("this controller leads" if self._election.leading else "another controller leads")
         self._controller.wake_all()
 
     def _on_question(self, message: Message) -> None:

@@ -113,10 +113,10 @@ class Agent:
         self._epoch = max(self._epoch, command.epoch)
         if command.op == "start":
             self._spawn(self._start(command, message))
-        elif command.op == "drain":
+        elif command.op in ("drain", "kill"):
             worker = self._supervisor.workers.get(command.worker)
             if worker is not None:
-                worker.drain()
+                worker.drain() if command.op == "drain" else worker.kill()
                 self._answer(message)
         else:
             self._changed.set()

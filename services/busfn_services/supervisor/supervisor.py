@@ -95,8 +95,7 @@ class Supervisor:
         if waits:
             await asyncio.wait(waits, timeout=grace)
         for worker in workers:
-            worker.dismissed = True
-            worker.signal(signal.SIGKILL)
+            worker.kill()
         await asyncio.gather(*waits)
 
     def _config(self, worker: Worker) -> dict[str, Any]:
@@ -194,8 +193,7 @@ class Supervisor:
         """A body that does not react to its cancellation takes its worker along."""
         for _, entry in entries:
             if entry.started and now >= self._cancelled.get(entry.call, now + 1):
-                worker.dismissed = True
-                worker.signal(signal.SIGKILL)
+                worker.kill()
 
     def _look_after(self, worker: Worker, now: float) -> None:
         entries = list(worker.table.entries())

@@ -81,6 +81,11 @@ class Worker:
             self.state = State.DRAINING
             self._tell({"op": "drain"})
 
+    def kill(self) -> None:
+        """End it now; what it ran is run again elsewhere."""
+        self.dismissed = True
+        self.signal(signal.SIGKILL)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal if it still runs."""
         if self.pid and self.state is not State.GONE:

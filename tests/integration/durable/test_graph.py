@@ -58,11 +58,12 @@ def test_a_graph_has_all_inputs_with_their_states(path: str) -> None:
     with pytest.raises(errors.FunctionTimeoutError):
         finished(slow)
     assert named(slow.get_call_graph()) == [("slow", "TIMEOUT")]
-    blocker, queued = durable.held.spawn(path), durable.held.spawn(path)
+    gate = path + ".gate"
+    blocker, queued = durable.held.spawn(gate), durable.held.spawn(gate)
     assert named(queued.get_call_graph()) == [("held", "PENDING")]
     queued.cancel()
     assert named(queued.get_call_graph()) == [("held", "TERMINATED")]
-    Path(path).touch()
+    Path(gate).touch()
     finished(blocker)
 
 

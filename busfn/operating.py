@@ -1,0 +1,103 @@
+"""Asking whoever serves an app, and changing how it is served; loop thread only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from busfn.client import Client
+from busfn.deployment import unpin
+from busfn.errors import ConnectionError, InvalidError, NoResponders, NotFoundError, ServiceError
+from busfn.invoke.link import Target
+from busfn.registry import Registry
+from busfn.spec import FunctionSpec, Scaling
+from busfn.status import FunctionStatus
+
+ANSWER_TIMEOUT = 10.0
+PING_TIMEOUT = 1.0
+
+
+class Operator:
+    """What can be asked and changed over a client."""
+
+    def __init__(self, client: Client) -> None:
+        self._link = client.link
+        self.registry = Registry(client.link.bus, client.link.subjects)
+
+    async def stats(self, app: str) -> list[FunctionStatus]:
+        """All functions of an app. Raises `NotFoundError` when nobody serves it, `ServiceError` when nobody answers."""
+        question = self._link.subjects.question("stats", app)
+        try:
+            answer = await self._link.bus.request(question, timeout=ANSWER_TIMEOUT)
+        except NoResponders as error:
+            raise NotFoundError(f"no controller serves an app {app!r} in environment {self._env!r}") from error
+        except ConnectionError as error:
+            raise ServiceError(f"the controllers of app {app!r} do not answer: none of them leads now") from error
+        data = json.loads(answer.body)
+        if "error" in data:
+            raise ServiceError(f"the state of app {app!r} is not known: {data['error']}")
+        return [FunctionStatus.from_dict(one) for one in data["functions"]]
+
+    async def function(self, target: Target) -> FunctionStatus:
+        """One function. Raises `NotFoundError` when it is not served."""
+        found = [one for one in await self.stats(target.app) if one.function == target.function]
+        if not found:
+            raise NotFoundError(f"app {target.app!r} is served, and has no function {target.function!r}")
+        return found[0]
+
+    async def scale(self, target: Target, change: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change scaling settings until the next deploy; returns all that are set now. Raises `InvalidError`."""
+        spec = await self.spec(target)
+        merged = {name: value for name, value in change.items() if value is not None}
+        _check(spec, merged)
+        return await self.registry.override(target.app, target.function, merged)
+
+    async def spec(self, target: Target) -> FunctionSpec | None:
+        """A deployed function; None when its app is only run. Raises `NotFoundError`."""
+        app, version = unpin(target.app)
+        state = await self.registry.state(app)
+        if state is None or (state.stopped and not version):
+            return None
+        deployment = await self.registry.deployment(app, version or state.version)
+        spec = deployment.function(target.function)
+        if spec is None:
+            raise NotFoundError(
+                f"Lookup failed for Function {target.function!r} from the {app!r} app: version {deployment.version}"
+                f" has {', '.join(one.name for one in deployment.functions)}"
+            )
+        return spec
+
+    async def exists(self, target: Target) -> FunctionSpec | None:
+        """Make sure that somebody serves a function; its spec when it is deployed. Raises `NotFoundError`."""
+        spec = await self.spec(target)
+        if spec is not None:
+            app, version = unpin(target.app)
+            if version:
+                await self.registry.pin(app, version)
+            return spec
+        service = f"{target.app}-{target.function}".replace(".", "-")
+        for asked in (self._link.subjects.question("stats", target.app), f"$SRV.PING.{service}"):
+            try:
+                await self._link.bus.request(asked, timeout=PING_TIMEOUT)
+                return None
+            except ConnectionError:  # nobody hears it, or those who hear it are others
+                continue
+        raise NotFoundError(
+            f"Lookup failed for Function {target.function!r} from the {target.app!r} app (in the {self._env!r}"
+            " environment): it is not deployed, and nobody serves it"
+        )
+
+    @property
+    def _env(self) -> str:
+        return self._link.subjects.env
+
+
+def _check(spec: FunctionSpec | None, change: Mapping[str, Any]) -> None:
+    """Raise `InvalidError` for settings that the function could not be served with."""
+    known = set(Scaling.__slots__)
+    unknown = set(change) - known
+    if unknown:
+        raise InvalidError(f"unknown scaling setting {sorted(unknown)[0]!r}; there are {', '.join(sorted(known))}")
+    base = spec.scaling if spec is not None else Scaling()
+    Scaling(**{**{name: getattr(base, name) for name in known}, **change})

@@ -1,0 +1,65 @@
+"""What is known of a function that is served, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStats:
+    """How busy a function is."""
+
+    backlog: int
+    """Messages that no worker has taken; a message of a map may hold many inputs."""
+    num_total_runners: int
+    """Workers, those that are starting included."""
+    num_running_inputs: int
+    """Inputs that run now."""
+    input_headroom: int
+    """Inputs that could be taken at once, by workers that idle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionAutoscalerSettings:
+    """What was set with `update_autoscaler`; None for what was not."""
+
+    min_containers: int | None = None
+    max_containers: int | None = None
+    buffer_containers: int | None = None
+    scaledown_window: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionStatus:
+    """A function as its controller sees it."""
+
+    app: str
+    function: str
+    version: int
+    backlog: int
+    ready: int
+    starting: int
+    draining: int
+    running: int
+    """Workers that run something."""
+    reason: str = ""
+    """Why there are so many workers."""
+    failure: str = ""
+    """Why its workers do not start, when they do not."""
+
+    @property
+    def stats(self) -> FunctionStats:
+        """In Modal's terms."""
+        return FunctionStats(self.backlog, self.ready + self.starting, self.running, max(0, self.ready - self.running))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FunctionStatus:
+        """Reads what `to_dict` wrote; fields of a newer busfn are ignored."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})

@@ -1,0 +1,47 @@
+"""The hosts of an environment, asked through the controller that leads."""
+
+from __future__ import annotations
+
+import asyncio
+
+from busfn.bus.base import Message
+from busfn.client import Client
+from busfn.errors import NotFoundError, ServiceError
+from busfn_services.reports import Command, HostReport
+
+PATIENCE = 5.0
+
+
+async def hosts(client: Client) -> list[HostReport]:
+    """All hosts with their workers. Raises `ServiceError` when no controller answers."""
+    found: list[HostReport] = []
+    whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_message(message: Message) -> None:
+        if message.headers.get("Status") == "503":
+            whole.set_exception(ServiceError("no controller runs on this bus: start `busfn up`"))
+        elif message.body:
+            found.append(HostReport.decode(message.body))
+        elif not whole.done():
+            whole.set_result(None)
+
+    channel = client.link.bus.channel(on_message)
+    try:
+        client.link.bus.publish(client.link.subjects.question("fleet", "hosts"), reply=channel.subject)
+        async with asyncio.timeout(PATIENCE):
+            await whole
+    except TimeoutError:
+        raise ServiceError("the controllers on this bus do not answer: none of them leads now") from None
+    finally:
+        channel.close()
+    return sorted(found, key=lambda host: (host.machine, host.host))
+
+
+async def stop_worker(client: Client, worker: str, *, graceful: bool) -> None:
+    """Drain or kill a worker. Raises `NotFoundError` when there is none of this name."""
+    for host in await hosts(client):
+        if any(one.name == worker for one in host.workers):
+            command = Command(op="drain" if graceful else "kill", worker=worker)
+            await client.link.bus.request(client.link.subjects.command(host.host), command.encode())
+            return
+    raise NotFoundError(f"there is no worker {worker!r}: `busfn worker list` shows what there is")

@@ -1,0 +1,124 @@
+"""One machine's stack, kept running in the foreground: a NATS server (unless one is configured), a host for workers,
+and a controller. What dies is started again; workers outlive their controller, and clients of the same user find the
+bus without configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from busfn.bus.server import EmbeddedServer
+from busfn.config import BusAddress, Settings
+from busfn.errors import ConnectionError
+from busfn_services.child import Orders
+from busfn_services.home import Identity, Lock, write_private
+from busfn_services.kept import FIRST_PAUSE, KeptChild, Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationOptions:
+    """Where a stack lives."""
+
+    settings: Settings
+    folder: Path
+    """Keeps the server's data and the stack's identity."""
+    runtime: Path
+    """Tells clients of the same user how to reach the bus."""
+    port: int = 0
+    """Of an embedded server; 0 takes the last one, or a free one."""
+
+
+class Station:
+    """The processes of one machine; `run` keeps them until it is told to stop."""
+
+    def __init__(self, options: StationOptions, note: Note, on_ready: Callable[[BusAddress], None]) -> None:
+        self._options = options
+        self._note = note
+        self._on_ready = on_ready
+        self._server: EmbeddedServer | None = None
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Start everything, then keep it running. Raises `ConflictError` when such a stack runs already."""
+        async with AsyncExitStack() as stack:
+            stack.enter_context(Lock(self._options.folder, self._options.runtime))
+            orders = await self._open_bus(stack)
+            # In this order, so that the controller goes first: nobody starts workers on a host that is being stopped.
+            for name, module in (("host", "agentd"), ("controller", "controllerd")):
+                child = KeptChild(name, f"busfn_services.{module}", orders, self._note)
+                await stack.enter_async_context(child)
+            if self._server is not None:
+                self._announce(orders)
+                stack.callback(self._options.runtime.unlink, missing_ok=True)
+            self._on_ready(orders.address)
+            await self._watch(stop)
+            self._note("stopping: what runs has 30 s to finish")
+        return 0
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """Until we are told to stop; a server that dies is started again under its old address."""
+        stopping = asyncio.create_task(stop.wait())
+        while not stopping.done():
+            if self._server is None:
+                await stopping
+                return
+            gone = asyncio.create_task(asyncio.to_thread(self._server.wait_exit))
+            await asyncio.wait((stopping, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                self._note("the NATS server has died; it is started again")
+                await asyncio.to_thread(self._revive)
+
+    async def _open_bus(self, stack: AsyncExitStack) -> Orders:
+        settings, folder = self._options.settings, self._options.folder
+        identity = Identity.load(folder)
+        key = settings.signing_key or identity.signing_key.encode()
+        if settings.address is not None:
+            self._note(f"using the NATS server of {settings.source}")
+            if settings.signing_key is None:
+                self._note(f"no BUSFN_SIGNING_KEY is set: who deploys needs the one in {folder / 'identity.json'}")
+            identity.save(folder)
+            return Orders(address=settings.address, env=settings.env, key=key)
+        stack.push_async_callback(self._stop_server)
+        server = self._server = await asyncio.to_thread(self._launch, identity)
+        Identity(token=identity.token, signing_key=identity.signing_key, port=server.port).save(folder)
+        return Orders(address=server.address, env=settings.env, key=key)
+
+    def _launch(self, identity: Identity) -> EmbeddedServer:
+        store, wanted = self._options.folder / "store", self._options.port or identity.port
+        if wanted:
+            try:
+                return EmbeddedServer.launch(store_dir=store, port=wanted, token=identity.token).wait_ready()
+            except ConnectionError:
+                if self._options.port:
+                    raise
+                self._note(f"port {wanted}, which was used before, is taken: using another one")
+        return EmbeddedServer.launch(store_dir=store, token=identity.token).wait_ready()
+
+    def _revive(self) -> None:
+        assert self._server is not None
+        old = self._server
+        old.stop()
+        identity = Identity.load(self._options.folder)
+        time.sleep(FIRST_PAUSE)  # one that dies at once shall not keep us busy
+        self._server = EmbeddedServer.launch(
+            store_dir=self._options.folder / "store", port=old.port, token=identity.token
+        ).wait_ready()
+
+    async def _stop_server(self) -> None:
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)
+
+    def _announce(self, orders: Orders) -> None:
+        address = orders.address
+        where = ",".join(_with_token(server, address.token) for server in address.servers)
+        key = orders.key.decode() if orders.key else ""
+        write_private(self._options.runtime, {"url": where, "signing_key": key, "pid": os.getpid()})
+
+
+def _with_token(server: str, token: str) -> str:
+    return server.replace("://", f"://{token}@", 1) if token else server
