@@ -80,6 +80,8 @@ class StreamSpec:
     allow_direct: bool = False
     republish: tuple[str, str, bool] | None = None
     """(source, destination, headers only): also publish what was stored to plain subscribers."""
+    layout: int = 0
+    """Version of what is above. A stream of an older one is brought up to date, one of a newer one is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,10 @@ class Queues(Protocol):
     """Durable and in-memory work queues."""
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
-        """Create the stream if it is missing, never edit one; raises `ConflictError` if it differs in kind."""
+        """Create the stream if it is missing, or bring it up to date; its limits and messages are left alone.
+
+        Raises `ConflictError` if it differs in kind, `VersionError` if its layout is newer than ours.
+        """
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
         """Create the consumer if it is missing. Never edits a live one."""

@@ -165,6 +165,16 @@ class NatsBus:
     def closed(self) -> bool:
         return self._session.closed
 
+    @property
+    def replicas(self) -> int:
+        """Copies of each stream that are configured, 0 for as many as is right for this server."""
+        return self._session.address.replicas
+
+    @property
+    def clustered(self) -> bool:
+        """Whether the server is part of a cluster."""
+        return bool(self._session.info.get("cluster"))
+
     def table(self, name: str) -> NatsTable:
         """The key-value bucket ``name``; it is created by the first write."""
         return NatsTable(self, name)

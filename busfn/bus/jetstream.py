@@ -16,9 +16,7 @@ from busfn.bus.api import (
     NO_MESSAGE,
     OUT_OF_SPACE,
     STORE_REFUSED,
-    STREAM_DIFFERS,
     STREAM_NOT_FOUND,
-    SUBJECTS_OVERLAP,
     TOO_LARGE,
     Api,
     ApiError,
@@ -27,6 +25,8 @@ from busfn.bus.api import (
 )
 from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, StreamSpec, Verdict
 from busfn.bus.frames import Inbound
+from busfn.bus.layout import KEY
+from busfn.bus.provision import Provisioner
 from busfn.bus.pull import NatsPuller
 from busfn.errors import (
     ConflictError,
@@ -65,11 +65,12 @@ def stream_config(spec: StreamSpec) -> dict[str, Any]:
         "max_msg_size": -1,
         "max_msgs_per_subject": spec.max_per_subject,
         "duplicate_window": int(min(spec.max_age or _DEDUPE_WINDOW, _DEDUPE_WINDOW) * _NANO),
-        "num_replicas": 1,
         "allow_msg_ttl": spec.allow_ttl,
         "allow_direct": spec.allow_direct,
         "allow_atomic": spec.kind == "work",
     }
+    if spec.layout:
+        config["metadata"] = {KEY: str(spec.layout)}
     if spec.republish is not None:
         source, destination, headers_only = spec.republish
         config["republish"] = {"src": source, "dest": destination, "headers_only": headers_only}
@@ -102,28 +103,13 @@ class NatsQueues:
     def __init__(self, bus: NatsBus) -> None:
         self._bus = bus
         self.api = Api(bus)
+        self.streams = Provisioner(self.api, bus.replicas, lambda: bus.clustered)
         self._specs: dict[tuple[str, str], ConsumerSpec] = {}
         self._pullers: set[NatsPuller] = set()
         self._next_puller = 0
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
-        config = stream_config(spec)
-        try:
-            await self.api.call(f"STREAM.CREATE.{spec.name}", config)
-        except ApiError as error:
-            if error.code == SUBJECTS_OVERLAP:
-                raise ConflictError(f"stream {spec.name}: another stream keeps its subjects already") from error
-            if error.code != STREAM_DIFFERS:
-                raise
-            await self._check_kind(spec, config)
-
-    async def _check_kind(self, spec: StreamSpec, wanted: dict[str, Any]) -> None:
-        """An existing stream may have other limits, set by an operator, but it must be of the same kind."""
-        info = await self.api.call(f"STREAM.INFO.{spec.name}")
-        existing = info["config"]
-        for key in ("retention", "storage"):
-            if existing[key] != wanted[key]:
-                raise ConflictError(f"stream {spec.name} exists with {key} {existing[key]}, not {wanted[key]}")
+        await self.streams.ensure(stream_config(spec))
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
         self._specs[spec.stream, spec.name] = spec

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, StreamSpec, Verdict
+from busfn.bus.layout import check_layout
 from busfn.bus.memory_stream import MemoryStream
 from busfn.bus.patterns import matches, overlap
 from busfn.bus.pull import read_token
@@ -89,6 +90,9 @@ class MemoryQueues:
             self.broker.streams[spec.name] = MemoryStream(spec, self.broker)
         elif (existing.spec.kind, existing.spec.memory) != (spec.kind, spec.memory):
             raise ConflictError(f"stream {spec.name} exists with another kind or storage")
+        else:
+            check_layout(spec.name, existing.spec.layout, spec.layout)
+            existing.upgrade(spec)
 
     def _check_subjects(self, spec: StreamSpec) -> None:
         kept = [subject for stream in self.broker.streams.values() for subject in stream.spec.subjects]
