@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
 
+from busfn.errors import QueueFull
+
 Headers = Mapping[str, str]
 
 NO_HEADERS: Headers = {}
@@ -29,6 +31,10 @@ class Message(Protocol):
     def body(self) -> bytes: ...
     @property
     def headers(self) -> Headers: ...
+
+
+class SubjectFull(QueueFull):
+    """The stream has the most messages it may keep under this subject."""
 
 
 Handler = Callable[[Message], None]
@@ -150,7 +156,8 @@ class Queues(Protocol):
     ) -> int:
         """Store a message and return its sequence; retried until ``timeout`` (seconds), stored once per ``msg_id``.
 
-        Raises `QueueFull` when the stream refuses it, `ConnectionError` when it could not be stored in time.
+        Raises `QueueFull` when the stream refuses it (`SubjectFull` when only for this subject), `ConnectionError` when
+        it could not be stored in time.
         """
         ...
 

@@ -23,7 +23,7 @@ from busfn.bus.api import (
     attempts,
     read_answer,
 )
-from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, StreamSpec, Verdict
+from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, StreamSpec, SubjectFull, Verdict
 from busfn.bus.frames import Inbound
 from busfn.bus.layout import KEY
 from busfn.bus.provision import Provisioner
@@ -43,10 +43,6 @@ if TYPE_CHECKING:
 
 _NANO = 1_000_000_000
 _DEDUPE_WINDOW = 120.0
-
-
-class SubjectFull(QueueFull):
-    """The stream has the most messages it may keep under this subject."""
 
 
 def stream_config(spec: StreamSpec) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, StreamSpec, Verdict
+from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, StreamSpec, SubjectFull, Verdict
 from busfn.bus.layout import check_layout
 from busfn.bus.memory_stream import MemoryStream
 from busfn.bus.patterns import matches, overlap
@@ -124,7 +124,8 @@ class MemoryQueues:
         named = {**headers, "Nats-Msg-Id": msg_id} if msg_id else headers
         answer = json.loads((await self.bus.request(subject, body, named, timeout=timeout)).body)
         if "error" in answer:
-            raise QueueFull(f"{subject}: {answer['error']['description']}")
+            why = str(answer["error"]["description"])
+            raise (SubjectFull if "per subject" in why else QueueFull)(f"{subject}: {why}")
         return int(answer["seq"])
 
     def pull(

@@ -50,6 +50,13 @@ def held(path: str) -> str:
     return "done"
 
 
+@app.function(max_containers=1)
+def fails_late(path: str) -> None:
+    """Fails when the file is there."""
+    held.get_raw_f()(path)
+    raise ValueError("too late")
+
+
 @app.function(retries=QUICK, max_containers=2)
 def flaky(path: str, succeeds_at: int) -> int:
     """Fails until its n-th attempt; logs when each began."""
