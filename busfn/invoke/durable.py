@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 FULL_PAUSE = 0.25
 """Seconds before a refused message is offered to a full queue again."""
+LEAST_LOOK = 0.15
+"""Seconds for which even ``get(timeout=0)`` looks for a stored result."""
 AWAY_PATIENCE = 60.0
 """Seconds that a wait for a result goes on while the bus does not answer."""
 RETRY_PAUSE = 1.0
@@ -111,9 +113,11 @@ class Durable:
         Raises the builtin `TimeoutError` when there is none within ``timeout`` seconds, `OutputExpiredError` when none
         can come any more, `RemoteError` when the call was cancelled.
         """
-        async with asyncio.timeout(timeout):
+        end = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        async with asyncio.timeout(None if timeout is None else max(timeout, LEAST_LOOK)):
             answer = await self._patiently(lambda: self._look(ref, index))
-            if answer is None:
+        if answer is None:
+            async with asyncio.timeout_at(end):
                 answer = await self._wait(ref, index)
         return partial(open_answer, self._link.codecs, answer)
 
