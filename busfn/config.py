@@ -31,6 +31,12 @@ class BusAddress:
     tls_cert: str = ""
     tls_key: str = ""
     inbox_prefix: str = "_INBOX"
+    replicas: int = 0
+    """Copies of each stream that we keep there; 0 for three on a cluster and one on a single server."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.replicas <= 5:
+            raise InvalidError(f"replicas must be 1 to 5, or 0 for automatic, not {self.replicas}")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BusAddress:
@@ -72,6 +78,8 @@ def read_settings(
     """
     config = _toml(files.config)
     address, source = _address(environ, files, config, url)
+    if address is not None:
+        address = replace(address, replicas=_replicas(environ, config))
     key = environ.get("BUSFN_SIGNING_KEY") or str(config.get("signing_key", ""))
     if not key and source == RUNTIME:
         key = str(_json(files.runtime, "the runtime file of `busfn up`").get("signing_key", ""))
@@ -81,6 +89,13 @@ def read_settings(
         signing_key=key.encode() if key else None,
         source=source,
     )
+
+
+def _replicas(environ: Mapping[str, str], config: Mapping[str, Any]) -> int:
+    text = environ.get("BUSFN_REPLICAS") or str(config.get("replicas", "0"))
+    if not text.isdecimal():
+        raise InvalidError(f"BUSFN_REPLICAS (`replicas` in the config file) must be a number, not {text[:20]!r}")
+    return int(text)
 
 
 RUNTIME = "a running `busfn up`"

@@ -10,6 +10,9 @@ from busfn.protocol.subjects import Subjects
 OVERFLOW_BYTES = 256 * 1024 * 1024
 """What waiting interactive calls may take of the server's memory; beyond it, calls are refused as overloaded."""
 
+LAYOUT = 1
+"""Version of the streams below, kept in their metadata. Raise it when one of them changes."""
+
 RETENTION = 7 * 24 * 3600.0
 """Seconds that results of durable calls are kept."""
 
@@ -19,10 +22,11 @@ def streams(subjects: Subjects) -> Sequence[StreamSpec]:
     jobs, overflow = subjects.all_of("job"), subjects.all_of("ovf")
     wake, results = subjects.all_of("wake"), subjects.all_of("res")
     return (
-        StreamSpec(name=subjects.stream("JOBS"), subjects=(jobs,), republish=(jobs, wake, True)),
+        StreamSpec(name=subjects.stream("JOBS"), subjects=(jobs,), layout=LAYOUT, republish=(jobs, wake, True)),
         StreamSpec(
             name=subjects.stream("OVF"),
             subjects=(overflow,),
+            layout=LAYOUT,
             memory=True,
             max_bytes=OVERFLOW_BYTES,
             allow_ttl=True,
@@ -31,6 +35,7 @@ def streams(subjects: Subjects) -> Sequence[StreamSpec]:
         StreamSpec(
             name=subjects.stream("BLOB"),
             subjects=(subjects.all_of("blob"),),
+            layout=LAYOUT,
             kind="log",
             max_per_subject=1,
             allow_ttl=True,
@@ -39,13 +44,20 @@ def streams(subjects: Subjects) -> Sequence[StreamSpec]:
         StreamSpec(
             name=subjects.stream("RES"),
             subjects=(results,),
+            layout=LAYOUT,
             kind="log",
             max_age=RETENTION,
             max_per_subject=1,
             allow_direct=True,
             republish=(results, subjects.all_of("live"), False),
         ),
-        StreamSpec(name=subjects.stream("DEAD"), subjects=(subjects.all_of("dead"),), kind="log", max_per_subject=1),
+        StreamSpec(
+            name=subjects.stream("DEAD"),
+            subjects=(subjects.all_of("dead"),),
+            layout=LAYOUT,
+            kind="log",
+            max_per_subject=1,
+        ),
     )
 
 

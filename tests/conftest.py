@@ -26,6 +26,7 @@ BUSES = ("memory", "embedded", "container")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bus", action="append", choices=BUSES, default=[], help="where the contract suite runs")
+    parser.addoption("--full", action="store_true", help="run tests of losses at the sizes that are promised")
     parser.addoption("--uvloop", action="store_true", help="run async tests on uvloop")
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
 
+from busfn.errors import QueueFull
+
 Headers = Mapping[str, str]
 
 NO_HEADERS: Headers = {}
@@ -29,6 +31,10 @@ class Message(Protocol):
     def body(self) -> bytes: ...
     @property
     def headers(self) -> Headers: ...
+
+
+class SubjectFull(QueueFull):
+    """The stream has the most messages it may keep under this subject."""
 
 
 Handler = Callable[[Message], None]
@@ -91,8 +97,8 @@ class StreamSpec:
     allow_direct: bool = False
     republish: tuple[str, str, bool] | None = None
     """(source, destination, headers only): also publish what was stored to plain subscribers."""
-    replicas: int = 0
-    """Copies in a cluster; 0 means three where there is a cluster, else one."""
+    layout: int = 0
+    """Version of what is above. A stream of an older one is brought up to date, one of a newer one is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +154,9 @@ class Queues(Protocol):
     """Durable and in-memory work queues."""
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
-        """Create the stream if it is missing, and bring one of an older busfn up to date; limits are left as they are.
+        """Create the stream if it is missing, or bring it up to date; its limits and messages are left alone.
 
-        Raises `ConflictError` if it differs in kind, `VersionError` if a newer busfn has made it.
+        Raises `ConflictError` if it differs in kind, `VersionError` if its layout is newer than ours.
         """
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
@@ -161,7 +167,8 @@ class Queues(Protocol):
     ) -> int:
         """Store a message and return its sequence; retried until ``timeout`` (seconds), stored once per ``msg_id``.
 
-        Raises `QueueFull` when the stream refuses it, `ConnectionError` when it could not be stored in time.
+        Raises `QueueFull` when the stream refuses it (`SubjectFull` when only for this subject), `ConnectionError` when
+        it could not be stored in time.
         """
         ...
 

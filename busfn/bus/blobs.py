@@ -10,8 +10,8 @@ import math
 from typing import TYPE_CHECKING
 
 from busfn.bus.api import attempts
+from busfn.bus.base import SubjectFull
 from busfn.bus.frames import Inbound
-from busfn.bus.jetstream import SubjectFull
 from busfn.errors import ConnectionError, DeserializationError, NoResponders
 
 if TYPE_CHECKING:

@@ -166,8 +166,13 @@ class NatsBus:
         return self._session.closed
 
     @property
+    def replicas(self) -> int:
+        """Copies of each stream that are configured, 0 for as many as is right for this server."""
+        return self._session.address.replicas
+
+    @property
     def clustered(self) -> bool:
-        """Whether the server is one of several."""
+        """Whether the server is part of a cluster."""
         return bool(self._session.info.get("cluster"))
 
     def table(self, name: str) -> NatsTable:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import logging
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,19 +16,29 @@ from busfn.bus.api import (
     NO_MESSAGE,
     OUT_OF_SPACE,
     STORE_REFUSED,
-    STREAM_DIFFERS,
     STREAM_NOT_FOUND,
-    SUBJECTS_OVERLAP,
     TOO_LARGE,
     Api,
     ApiError,
     attempts,
     read_answer,
 )
-from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, Outgoing, StreamSpec, Verdict
+from busfn.bus.base import (
+    NO_HEADERS,
+    ConsumerSpec,
+    Delivery,
+    Headers,
+    Lag,
+    Message,
+    Outgoing,
+    StreamSpec,
+    SubjectFull,
+    Verdict,
+)
 from busfn.bus.batch import store_batch
+from busfn.bus.configs import consumer_config, stream_config
 from busfn.bus.frames import Inbound
-from busfn.bus.layout import consumer_config, stream_config, upgraded
+from busfn.bus.provision import Provisioner
 from busfn.bus.pull import NatsPuller
 from busfn.errors import (
     ConflictError,
@@ -45,17 +54,8 @@ from busfn.errors import (
 if TYPE_CHECKING:
     from busfn.bus.core import NatsBus
 
-log = logging.getLogger("busfn.bus")
-
 _NANO = 1_000_000_000
 _READ_TIMEOUT = 15.0
-_CLUSTER_REPLICAS = 3
-_TOO_MANY_REPLICAS = (10005, 10074)
-"""No suitable peers; no cluster at all."""
-
-
-class SubjectFull(QueueFull):
-    """The stream has the most messages it may keep under this subject."""
 
 
 class NatsQueues:
@@ -64,39 +64,13 @@ class NatsQueues:
     def __init__(self, bus: NatsBus) -> None:
         self._bus = bus
         self.api = Api(bus)
+        self.streams = Provisioner(self.api, bus.replicas, lambda: bus.clustered)
         self._specs: dict[tuple[str, str], ConsumerSpec] = {}
         self._pullers: set[NatsPuller] = set()
         self._next_puller = 0
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
-        automatic = _CLUSTER_REPLICAS if self._bus.clustered else 1
-        try:
-            await self._create_stream(spec, spec.replicas or automatic)
-        except ApiError as error:
-            if spec.replicas or automatic == 1 or error.code not in _TOO_MANY_REPLICAS:
-                raise
-            log.warning("stream %s: the cluster is too small for %d copies, so there is one", spec.name, automatic)
-            await self._create_stream(spec, 1)
-
-    async def _create_stream(self, spec: StreamSpec, replicas: int) -> None:
-        config = stream_config(spec, replicas)
-        try:
-            await self.api.call(f"STREAM.CREATE.{spec.name}", config)
-        except ApiError as error:
-            if error.code == SUBJECTS_OVERLAP:
-                raise ConflictError(f"stream {spec.name}: another stream keeps its subjects already") from error
-            if error.code != STREAM_DIFFERS:
-                raise
-            await self._upgrade_stream(config)
-
-    async def _upgrade_stream(self, wanted: dict[str, Any]) -> None:
-        """An existing stream may have other limits, set by an operator; the rest must be as we need it."""
-        name = wanted["name"]
-        info = await self.api.call(f"STREAM.INFO.{name}")
-        config = upgraded(info["config"], wanted)
-        if config is not None:
-            log.warning("stream %s is brought up to date", name)
-            await self.api.call(f"STREAM.UPDATE.{name}", config)
+        await self.streams.ensure(stream_config(spec))
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
         self._specs[spec.stream, spec.name] = spec

@@ -6,7 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from busfn.bus.base import NO_HEADERS, ConsumerSpec, Delivery, Headers, Lag, Message, Outgoing, StreamSpec, Verdict
+from busfn.bus.base import (
+    NO_HEADERS,
+    ConsumerSpec,
+    Delivery,
+    Headers,
+    Lag,
+    Message,
+    Outgoing,
+    StreamSpec,
+    SubjectFull,
+    Verdict,
+)
+from busfn.bus.layout import check_layout
 from busfn.bus.memory_stream import MemoryMessage, MemoryStream
 from busfn.bus.patterns import matches, overlap
 from busfn.bus.pull import read_token
@@ -89,6 +101,9 @@ class MemoryQueues:
             self.broker.streams[spec.name] = MemoryStream(spec, self.broker)
         elif (existing.spec.kind, existing.spec.memory) != (spec.kind, spec.memory):
             raise ConflictError(f"stream {spec.name} exists with another kind or storage")
+        else:
+            check_layout(spec.name, existing.spec.layout, spec.layout)
+            existing.upgrade(spec)
 
     def _check_subjects(self, spec: StreamSpec) -> None:
         kept = [subject for stream in self.broker.streams.values() for subject in stream.spec.subjects]
@@ -120,7 +135,8 @@ class MemoryQueues:
         named = {**headers, "Nats-Msg-Id": msg_id} if msg_id else headers
         answer = json.loads((await self.bus.request(subject, body, named, timeout=timeout)).body)
         if "error" in answer:
-            raise QueueFull(f"{subject}: {answer['error']['description']}")
+            why = str(answer["error"]["description"])
+            raise (SubjectFull if "per subject" in why else QueueFull)(f"{subject}: {why}")
         return int(answer["seq"])
 
     async def enqueue_all(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> None:

@@ -8,7 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from busfn.bus.base import ConsumerSpec, Delivery, Headers, Lag, StreamSpec, Verdict
@@ -130,6 +130,13 @@ class MemoryStream:
         self._next_expiry = math.inf
         self.messages: dict[int, _Stored] = {}
         self.consumers: dict[str, MemoryConsumer] = {}
+
+    def upgrade(self, spec: StreamSpec) -> None:
+        """Take over what a newer layout adds; limits stay as they are."""
+        if spec.layout > self.spec.layout:
+            republish = spec.republish or self.spec.republish
+            allow_ttl = spec.allow_ttl or self.spec.allow_ttl
+            self.spec = replace(self.spec, layout=spec.layout, republish=republish, allow_ttl=allow_ttl)
 
     def accept(self, message: MemoryMessage) -> None:
         """Store what was published, and answer it as JetStream does."""

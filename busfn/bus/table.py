@@ -7,7 +7,7 @@ import math
 import uuid
 from typing import TYPE_CHECKING
 
-from busfn.bus.api import STREAM_DIFFERS, WRONG_SEQUENCE, ApiError, attempts, read_answer
+from busfn.bus.api import WRONG_SEQUENCE, ApiError, attempts, read_answer
 from busfn.bus.base import Entry
 from busfn.bus.frames import Inbound, check_pattern
 from busfn.errors import ConnectionError, NoResponders
@@ -134,18 +134,13 @@ class NatsTable:
             "max_consumers": -1,
             "storage": "file",
             "discard": "new",
-            "num_replicas": 3 if self._bus.clustered else 1,
             "duplicate_window": 120 * _NANO,
             "allow_rollup_hdrs": True,
             "deny_delete": True,
             "allow_direct": True,
             "allow_msg_ttl": True,
         }
-        try:
-            await self._bus.queues.api.call(f"STREAM.CREATE.{self._stream}", config)
-        except ApiError as error:
-            if error.code != STREAM_DIFFERS:  # made with other limits by someone else: fine
-                raise
+        await self._bus.queues.streams.ensure(config)
 
 
 def _ttl(seconds: float) -> dict[str, str]:

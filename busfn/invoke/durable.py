@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
-from busfn.bus.base import Message, Outgoing
+from busfn.bus.base import Message, Outgoing, SubjectFull, Subscription
 from busfn.deployment import unpin
-from busfn.errors import InvalidError, OutputExpiredError, QueueFull, RemoteError
+from busfn.errors import ConnectionError, InvalidError, OutputExpiredError, QueueFull, RemoteError
 from busfn.invoke.link import Link, Target, open_answer
 from busfn.invoke.payloads import fetch, stow
 from busfn.protocol.control import Cancellation
@@ -22,8 +23,16 @@ from busfn.protocol.envelope import Answer, Call, read_answer
 from busfn.protocol.subjects import validate_function_name, validate_name
 from busfn.streams import RETENTION
 
+T = TypeVar("T")
+
 FULL_PAUSE = 0.25
 """Seconds before a refused message is offered to a full queue again."""
+LEAST_LOOK = 0.15
+"""Seconds for which even ``get(timeout=0)`` looks for a stored result."""
+AWAY_PATIENCE = 60.0
+"""Seconds that a wait for a result goes on while the bus does not answer."""
+RETRY_PAUSE = 1.0
+"""Seconds that a failed input may take from its dead letter back into the queue."""
 FULL_PATIENCE = 60.0
 """Seconds after which a queue that stays full is an error."""
 PAGE = 512
@@ -58,6 +67,7 @@ class Durable:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._waiters: set[asyncio.Event] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._watching_connection = False
 
     async def enqueue(self, target: Target, call: Call) -> None:
@@ -121,20 +131,24 @@ class Durable:
         Raises the builtin `TimeoutError` when there is none within ``timeout`` seconds, `OutputExpiredError` when none
         can come any more, `RemoteError` when the call was cancelled.
         """
-        answer = await self._look(ref, index)
+        end = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        async with asyncio.timeout(None if timeout is None else max(timeout, LEAST_LOOK)):
+            answer = await self._patiently(lambda: self._look(ref, index))
         if answer is None:
-            answer = await self._wait(ref, index, timeout)
+            async with asyncio.timeout_at(end):
+                answer = await self._wait(ref, index)
         return partial(open_answer, self._link.codecs, answer)
 
     async def page(self, ref: CallRef, start: int, end: int) -> list[Callable[[], object]]:
         """Results of consecutive inputs, as many as there are in a row, but at least the first: waits for that one."""
-        stored = await self._stored_each(ref, range(start, min(end, start + PAGE)))
+        indexes = range(start, min(end, start + PAGE))
+        stored = await self._patiently(lambda: self._stored_each(ref, indexes))
         return self._leading(stored) or [await self.result(ref, start, None)]
 
     async def cancel(self, ref: CallRef, *, terminate: bool) -> None:
         """Take what was not started out of the queue, and let everybody know."""
         subjects, target = self._link.subjects, ref.target
-        with suppress(QueueFull):  # it was cancelled before
+        with suppress(SubjectFull):  # it was cancelled before
             await self._link.bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
         await self._link.bus.queues.purge(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
         self._link.bus.publish(
@@ -149,7 +163,18 @@ class Durable:
             thunks.append(partial(open_answer, self._link.codecs, answer))
         return thunks
 
-    async def _wait(self, ref: CallRef, index: int, timeout: float | None) -> Answer:
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """A call lives on while the bus is away: whoever waits for it tries again."""
+        deadline = asyncio.get_running_loop().time() + AWAY_PATIENCE
+        while True:
+            try:
+                return await work()
+            except ConnectionError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(FULL_PAUSE)
+
+    async def _wait(self, ref: CallRef, index: int) -> Answer:
         woken = asyncio.Event()
         self._watch_connection()
         self._waiters.add(woken)
@@ -160,16 +185,23 @@ class Durable:
             if message.subject.endswith(ends):
                 woken.set()
 
-        push = await self._link.bus.subscribe(subject, on_push)
+        push: Subscription | None = None
         try:
-            async with asyncio.timeout(timeout):
-                while (answer := await self._look(ref, index)) is None:
-                    await woken.wait()
-                    woken.clear()
-                return answer
+            push = await self._patiently(lambda: self._link.bus.subscribe(subject, on_push))
+            while (answer := await self._patiently(lambda: self._look(ref, index))) is None:
+                await woken.wait()
+                woken.clear()
+            return answer
         finally:
             self._waiters.discard(woken)
-            await push.leave()
+            if push is not None:
+                self._leave(push)
+
+    def _leave(self, push: Subscription) -> None:
+        """Without waiting for the server: whoever has the result, or has no time left, wants to go on."""
+        task = asyncio.get_running_loop().create_task(push.leave())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     def _watch_connection(self) -> None:
         """What was pushed while we were disconnected is only stored: look again."""
@@ -183,21 +215,30 @@ class Durable:
 
     async def _look(self, ref: CallRef, index: int) -> Answer | None:
         """The stored result; None while the call is queued or runs."""
+        target = ref.target
+        for last in (False, True):
+            answer, queued = await self._state(ref, index)
+            if answer is not None or queued:
+                return answer
+            letter = self._link.subjects.dead(target.app, target.function, ref.call, index)
+            if not last and await self._latest("DEAD", letter) is not None:
+                await asyncio.sleep(RETRY_PAUSE)  # it may be being retried: its failure is gone, it is queued next
+        raise OutputExpiredError(
+            f"there is no result of {ref} (input {index}), and it is not queued:"
+            " it expired, or there never was such a call"
+        )
+
+    async def _state(self, ref: CallRef, index: int) -> tuple[Answer | None, bool]:
+        """The stored result, and whether one may come. Workers store first, then take out of the queue."""
         subjects, target = self._link.subjects, ref.target
         answer = await self._stored(ref, index)
         if answer is not None:
-            return answer
+            return answer, False
         if await self._latest("JOBS", subjects.job(target.app, target.function, ref.call)) is not None:
-            return None
+            return None, True
         if await self._latest("RES", subjects.cancelled(target.app, ref.call)) is not None:
             raise RemoteError(f"the call {ref} was cancelled")
-        answer = await self._stored(ref, index)  # it may have been stored and taken out of the queue just now
-        if answer is None:
-            raise OutputExpiredError(
-                f"there is no result of {ref} (input {index}), and it is not queued:"
-                " it expired, or there never was such a call"
-            )
-        return answer
+        return await self._stored(ref, index), False
 
     async def _stored(self, ref: CallRef, index: int) -> Answer | None:
         return await self._read(await self._latest("RES", self._link.subjects.result(ref.target.app, ref.call, index)))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from busfn.bus.base import Bus
-from busfn.errors import InternalFailure, NoResponders, ServiceError
+from busfn.errors import InternalFailure, NoResponders, RemoteError, ServiceError
 from busfn.invoke.progress import Watch, unwatched
-from busfn.protocol.codecs import Codecs
+from busfn.protocol.codecs import JSON, Codecs
 from busfn.protocol.envelope import Answer, Status
 from busfn.protocol.failure import decode_failure
 from busfn.protocol.subjects import Subjects
@@ -56,6 +56,8 @@ def open_failure(codecs: Codecs, answer: Answer) -> BaseException:
     """The exception of an error answer."""
     if not answer.payload.content_type:
         return ServiceError(answer.text or f"the call failed with code {answer.code}")
+    if answer.payload.content_type == JSON:  # it was called by a client of another kind
+        return RemoteError(answer.text)
     return decode_failure(codecs, answer.payload, scope=answer.scope())
 
 

@@ -24,12 +24,10 @@ class Orders:
     address: BusAddress
     env: str
     key: bytes | None = field(repr=False)
-    replicas: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "address": asdict(self.address), "env": self.env, "replicas": self.replicas,
-            "key": self.key.hex() if self.key else "",
+            "address": asdict(self.address), "env": self.env, "key": self.key.hex() if self.key else "",
         }  # fmt: skip
 
     @classmethod
@@ -39,7 +37,6 @@ class Orders:
             address=BusAddress.from_dict(data["address"]),
             env=data["env"],
             key=bytes.fromhex(data["key"]) or None,
-            replicas=data.get("replicas", 0),
         )
 
 

@@ -9,8 +9,9 @@ import time
 from typing import Protocol
 
 from busfn.bus.base import Bus, Message
-from busfn.errors import Error, ProtocolError, QueueFull, ResourceExhaustedError, ServiceError
+from busfn.errors import Error, FunctionTimeoutError, ProtocolError, QueueFull, ResourceExhaustedError, ServiceError
 from busfn.ids import new_call_id
+from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON, Codecs, Payload
 from busfn.protocol.envelope import Answer, Call, Status, read_call
 from busfn.protocol.failure import encode_failure, error_code, summary
@@ -54,6 +55,22 @@ def admit(context: Context, message: Message, *, reply: str, durable: bool = Fal
     expired = 0 < call.deadline < time.time() * 1000
     answerable = may_answer(call.reply) or (durable and not call.reply)
     return call if answerable and not expired else None
+
+
+def unfit(message: Message) -> tuple[Call, Error] | None:
+    """Why a queued input was not admitted, for its record; None when only its caller, who is gone, wanted it."""
+    headers = {key.lower(): value for key, value in message.headers.items()}
+    body = Payload(content_type=headers.get(h.CONTENT_TYPE.lower(), ""), body=message.body)
+    named = Call(call=message.subject.rpartition(".")[2], payload=body, foreign=h.PROTOCOL.lower() not in headers)
+    try:
+        call = read_call(message.headers, message.body, reply="", call=named.call)
+    except ProtocolError as error:
+        return named, error
+    if not call.reply:
+        return call, FunctionTimeoutError("its deadline had passed before a worker could take it, so it was not run")
+    if not may_answer(call.reply):
+        return call.copy(reply=""), ProtocolError(f"{h.REPLY} must be an inbox, not {call.reply[:50]!r}")
+    return None
 
 
 async def hand_on(context: Context, app: str, function: str, call: Call) -> None:

@@ -7,14 +7,15 @@ import logging
 import os
 import time
 
-from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, QueueFull, SerializationError
+from busfn.bus.base import SubjectFull
+from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, SerializationError
 from busfn.invoke.payloads import stow
 from busfn.protocol import headers as h
 from busfn.protocol.convert import BadCall
-from busfn.protocol.envelope import Answer, Call, Status
+from busfn.protocol.envelope import Answer, Call, Status, read_answer
 from busfn.spec import FunctionSpec
 from busfn.streams import RETENTION
-from busfn_services.handon import Context
+from busfn_services.handon import Context, failure_answer
 
 logger = logging.getLogger("busfn.outcomes")
 
@@ -53,6 +54,11 @@ class Outcomes:
         inputs = range(answer.index, answer.index + max(1, answer.count))
         await asyncio.gather(*(self._store(call, answer.copy(index=index, count=0)) for index in inputs))
 
+    async def refuse(self, call: Call, error: Exception) -> None:
+        """Store the failure of an input that cannot be run, or of all inputs of its message."""
+        low, high = call.select or (0, call.count)
+        await self.store(call, failure_answer(self._context.codecs, call, call.index + low, error, high - low))
+
     async def _store(self, call: Call, answer: Answer) -> None:
         bus, subjects = self._context.bus, self._context.subjects
         if answer.status is Status.ERROR:
@@ -62,8 +68,24 @@ class Outcomes:
         subject = subjects.result(self._spec.app, call.call, answer.index)
         try:
             await bus.queues.enqueue(subject, stowed.payload.body, stowed.headers())
-        except QueueFull:
-            logger.info("%s ran twice; its first result (input %d) is kept", call.call, answer.index)
+        except SubjectFull:
+            await self._came_second(call, answer)
+
+    async def _came_second(self, call: Call, answer: Answer) -> None:
+        """Somebody else has stored a result first: it is the one that counts, and a success needs no dead letter."""
+        logger.warning(
+            "%s, call %s, input %d ran twice, because a lease or a worker was lost; the first result is kept, this one"
+            " is refused",
+            self._spec.label, call.call, answer.index,
+        )  # fmt: skip
+        queues, subjects = self._context.bus.queues, self._context.subjects
+        if answer.status is Status.ERROR:
+            first = await queues.latest(
+                subjects.stream("RES"), subjects.result(self._spec.app, call.call, answer.index)
+            )
+            if first is not None and read_answer(first.headers, b"").status is Status.OK:
+                letter = subjects.dead(self._spec.app, self._spec.name, call.call, answer.index)
+                await queues.purge(subjects.stream("DEAD"), letter)
 
     async def _bury(self, call: Call, answer: Answer) -> None:
         """Keep the input of a failure, as it was queued, with the reason."""
@@ -74,7 +96,7 @@ class Outcomes:
         headers = {**record.headers(), h.REASON: answer.text.partition(":")[0], h.ERROR: answer.headers()[h.ERROR]}
         try:
             await self._context.bus.queues.enqueue(subject, call.payload.body, headers)
-        except QueueFull:
+        except SubjectFull:
             logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
 
 

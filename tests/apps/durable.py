@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -55,6 +57,13 @@ def pid_when(path: str) -> int:
     """The worker's process, once the file is there."""
     held.local(path)
     return os.getpid()
+
+
+@app.function(max_containers=1)
+def fails_late(path: str) -> None:
+    """Fails when the file is there."""
+    held.get_raw_f()(path)
+    raise ValueError("too late")
 
 
 @app.function(retries=QUICK, max_containers=2)
@@ -138,8 +147,6 @@ async def ainterrupted(path: str) -> None:
 @app.function(max_containers=1)
 def stuck(path: str, seconds: int) -> int:
     """Holds the GIL and hears nothing, unless told to be quick."""
-    import ctypes
-
     log(path, "started")
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
     ctypes.PyDLL(None).sleep(seconds)
@@ -148,19 +155,40 @@ def stuck(path: str, seconds: int) -> int:
 
 @app.function(max_containers=4)
 def dying(path: str, x: int) -> int:
-    """Whoever finds the order to die obeys once."""
-    time.sleep(0.005)
+    """Whoever finds the order to die obeys once. Logs when an input starts and ends, and its process."""
+    log(path, f"start {x} {os.getpid()} {time.time()}")
+    time.sleep(0.005 + 0.045 * (x % 10) / 9)
     order = Path(path + ".die")
     try:
         death = order.read_text()
         order.unlink()
     except FileNotFoundError:
-        log(path, x)
+        log(path, f"end {x} {os.getpid()} {time.time()}")
         return x
+    log(path, f"death {x} {os.getpid()} {time.time()}")
+    _die(death)
+    return -1
+
+
+def _die(death: str) -> None:
     if death == "exit":
         os._exit(3)
-    os.kill(os.getpid(), signal.SIGSEGV if death == "segfault" else signal.SIGKILL)
-    return -1
+    elif death == "segfault":
+        ctypes.string_at(0)
+    elif death == "memory":
+        _exhaust_memory()
+
+
+def _exhaust_memory() -> None:
+    """Takes what there is, and ends as the kernel ends those who take too much."""
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + (64 << 20), resource.RLIM_INFINITY))
+    hoard: list[bytearray] = []
+    try:
+        while True:
+            hoard.append(bytearray(1 << 20))
+    except MemoryError:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.function()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from busfn.bus.base import ConsumerSpec, Outgoing, StreamSpec, Verdict
-from busfn.errors import ConflictError, ConnectionError, InvalidError, NotFoundError, QueueFull
+from busfn.bus.base import ConsumerSpec, Lag, Outgoing, StreamSpec, Verdict
+from busfn.errors import ConflictError, ConnectionError, InvalidError, NotFoundError, QueueFull, VersionError
 
 pytestmark = pytest.mark.anyio
 
@@ -384,6 +385,42 @@ async def test_ensure_refuses_another_kind(bus, jobs):
         await bus.queues.ensure_stream(StreamSpec(name=jobs, subjects=(f"{jobs}.>",), kind="log", memory=True))
     with pytest.raises(ConflictError):
         await bus.queues.ensure_stream(StreamSpec(name=f"{jobs}x", subjects=(f"{jobs}.a",), memory=True))
+
+
+async def test_a_stream_of_a_newer_layout_is_refused(bus, other, name):
+    spec = StreamSpec(name=name, subjects=(f"{name}.>",), memory=True, layout=2)
+    await bus.queues.ensure_stream(spec)
+    await other.queues.ensure_stream(spec)
+    with pytest.raises(VersionError, match="Upgrade busfn"):
+        await other.queues.ensure_stream(replace(spec, layout=1))
+    await other.queues.ensure_stream(replace(spec, layout=3))
+    with pytest.raises(VersionError):
+        await bus.queues.ensure_stream(spec)
+
+
+async def test_an_upgrade_keeps_messages_and_readers(bus, other, name, collect):
+    old = StreamSpec(name=name, subjects=(f"{name}.>",), memory=True)
+    await bus.queues.ensure_stream(old)
+    await consumer(bus, name)
+    for number in range(3):
+        await bus.queues.enqueue(f"{name}.f.{number}", b"")
+    got = collect()
+    puller = bus.queues.pull(name, "c", lambda: 1 - len(got.items), got)
+    [taken] = await got.reach(1)
+    new = replace(old, layout=1, republish=(f"{name}.>", f"w{name}.>", True))
+    await asyncio.gather(*(each.queues.ensure_stream(new) for each in (bus, other, bus, other)))
+    told = collect()
+    await other.subscribe(f"w{name}.>", told)
+    await other.queues.ensure_consumer(ConsumerSpec(stream=name, name="c", subject=f"{name}.>", ack_wait=5))
+    await bus.queues.enqueue(f"{name}.f.3", b"")
+    await told.reach(1)
+    assert await bus.queues.lag(name, "c") == Lag(3, 1, 0)
+    bus.queues.settle(taken.token, Verdict.ACK)
+    await puller.stop()
+    everything = collect()
+    rest = other.queues.pull(name, "c", lambda: 10, everything)
+    assert [each.message.subject for each in await everything.reach(3)] == [f"{name}.f.{n}" for n in (1, 2, 3)]
+    await rest.stop()
 
 
 async def test_two_consumers_cannot_read_the_same(bus, jobs):

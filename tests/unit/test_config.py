@@ -332,3 +332,13 @@ def test_a_file_in_place_of_the_config_folder_counts_as_no_config(home):
 def test_where_a_running_stack_says_how_to_reach_it():
     assert runtime_file({"XDG_RUNTIME_DIR": "/run/user/1", "HOME": "/h"}) == Path("/run/user/1/busfn.json")
     assert runtime_file({"XDG_RUNTIME_DIR": "", "HOME": "/h"}) == Path("/h/.cache/busfn/up.json")
+
+
+def test_copies_of_streams_are_configured_by_environment_then_file():
+    files = Files(config='url = "nats://a"\nreplicas = 3')
+    assert read_settings({}, files).address.replicas == 3
+    assert read_settings({"BUSFN_REPLICAS": "1"}, files).address.replicas == 1
+    assert read_settings({"BUSFN_URL": "nats://b"}, Files()).address.replicas == 0
+    for wrong in ("many", "9", "-1"):
+        with pytest.raises(InvalidError, match=r"BUSFN_REPLICAS|replicas must be"):
+            read_settings({"BUSFN_URL": "nats://b", "BUSFN_REPLICAS": wrong}, Files())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import Container
 
 from busfn.bus.base import Verdict
@@ -14,6 +17,13 @@ from busfn_services.outcomes import timed_out as timeout_error
 from busfn_services.supervisor.recovery import recover
 from busfn_services.supervisor.worker import Worker
 
+logger = logging.getLogger("busfn.supervisor")
+
+LEASE = 30.0
+"""Seconds after which the server hands out again what a lost worker held."""
+PAUSE = 1.0
+"""Seconds between attempts."""
+
 
 class Rescue:
     """What a supervisor does for the messages of a worker that is gone."""
@@ -25,18 +35,34 @@ class Rescue:
         self._codecs = context.codecs
 
     async def all(self, worker: Worker, entries: list[Entry], cancelled: Container[str]) -> None:
-        """Take care of every message that the worker held; those of ``cancelled`` calls are just forgotten."""
-        for entry in entries:
-            if entry.call in cancelled:
-                self._bus.queues.settle(entry.token, Verdict.ACK)
-                continue
+        """Take care of every message that the worker held; those of ``cancelled`` calls are just forgotten.
+
+        While the bus is away it is tried again, until the server has taken the messages back by itself.
+        """
+        end = time.monotonic() + LEASE
+        while entries := [entry for entry in entries if not await self._saved(worker, entry, cancelled)]:
+            if time.monotonic() > end:
+                logger.warning("%d messages of lost worker %s are left to their leases", len(entries), worker.name)
+                return
+            await asyncio.sleep(PAUSE)
+
+    async def _saved(self, worker: Worker, entry: Entry, cancelled: Container[str]) -> bool:
+        try:
+            await self._save(worker, entry, cancelled)
+        except Error as error:
+            logger.info("a message of lost worker %s is not put back yet: %s", worker.name, error)
+            return False
+        return True
+
+    async def _save(self, worker: Worker, entry: Entry, cancelled: Container[str]) -> None:
+        if entry.call not in cancelled:
             timed_out = worker.killed_for is not None and worker.killed_for.accepted == entry.accepted
             if entry.kind is Kind.JOB:
                 await self._requeue(worker, entry, timed_out=timed_out)
             else:
                 self._tell_caller(worker, entry, timed_out=timed_out)
-            if entry.token:
-                self._bus.queues.settle(entry.token, Verdict.ACK)
+        if entry.token:
+            self._bus.queues.settle(entry.token, Verdict.ACK)
 
     async def _requeue(self, worker: Worker, entry: Entry, *, timed_out: bool) -> None:
         message = await self._bus.queues.peek(self._subjects.stream("JOBS"), entry.sequence)
@@ -45,16 +71,16 @@ class Rescue:
         call = read_call(message.headers, message.body, reply="", call=entry.call)
         verdicts = recover(call, entry, hopeless=timed_out)
         for again in verdicts.again:
-            await self._enqueue(worker, again)
+            await self._enqueue(worker, again, entry.sequence)
         if verdicts.failed is not None:
-            await self._give_up(worker, verdicts.failed, timed_out=timed_out)
+            await self._give_up(worker, verdicts.failed, entry.sequence, timed_out=timed_out)
 
-    async def _give_up(self, worker: Worker, call: Call, *, timed_out: bool) -> None:
+    async def _give_up(self, worker: Worker, call: Call, lost: int, *, timed_out: bool) -> None:
         """An input that is not run again for a lost worker; a timeout is an ordinary failure, which may be retried."""
         error = self._error(worker, call.crashes, timed_out)
         delay = retry_delay(worker.spec, call, error) if timed_out else None
         if delay is not None:
-            await self._enqueue(worker, next_attempt(call.copy(crashes=call.crashes - 1), delay))
+            await self._enqueue(worker, next_attempt(call.copy(crashes=call.crashes - 1), delay), lost)
         elif call.reply:
             refuse(self._bus, self._codecs, call, error)
         else:
@@ -62,10 +88,11 @@ class Rescue:
             answer = failure_answer(self._codecs, call, call.index + low, error, worker=worker.name)
             await Outcomes(self._context, worker.spec).store(call, answer)
 
-    async def _enqueue(self, worker: Worker, call: Call) -> None:
+    async def _enqueue(self, worker: Worker, call: Call, lost: int) -> None:
+        """Queue a part of a message that was lost, once, however often we try."""
         subject = self._subjects.job(worker.spec.app, worker.spec.name, call.call)
         low = (call.select or (0, 0))[0]
-        msg_id = f"{call.call}.{call.index + low}.{call.crashes}.{worker.name}"
+        msg_id = f"{call.call}.{call.index + low}.lost{lost}"
         sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
         beat(self._bus, call.reply, call.call, index=call.index + low, sequence=sequence, worker=worker.name)
 

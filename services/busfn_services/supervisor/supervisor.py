@@ -31,6 +31,8 @@ REMEMBERED = 600.0
 """Seconds for which a cancellation is remembered."""
 LAST_WORDS = 0.5
 """Seconds to read what a dead worker has printed."""
+RESCUE_PATIENCE = 5.0
+"""Seconds after which a dead worker is replaced, whether or not its messages could be put back by then."""
 TIMEOUT_SIGNAL = signal.SIGUSR2
 
 
@@ -148,7 +150,8 @@ class Supervisor:
                 worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
         entries = [entry for _, entry in worker.table.entries()]
         worker.table.close()
-        await self._rescue.all(worker, entries, self._cancelled)
+        rescue = self._spawn(self._rescue.all(worker, entries, self._cancelled))
+        await asyncio.wait({rescue}, timeout=RESCUE_PATIENCE)  # the bus may be away
         worker.gone.set()
         self.on_change(worker)
 

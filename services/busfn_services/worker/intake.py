@@ -25,7 +25,7 @@ from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
-from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse
+from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse, unfit
 from busfn_services.outcomes import Outcomes, next_attempt
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
@@ -107,17 +107,36 @@ class Intake:
             return
         call = admit(self._link, delivery.message, reply="", durable=kind is Kind.JOB)
         if call is None:
-            self._bus.queues.settle(delivery.token, Verdict.ACK)
+            self._turn_away(kind, delivery)
         elif (early := call.not_before / 1000 - time.time()) > 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:
             self._accept(call, kind, delivery.token, delivery.sequence)
+
+    def _turn_away(self, kind: Kind, delivery: Delivery) -> None:
+        """What cannot be run is not lost without a trace when it was queued."""
+        refusal = unfit(delivery.message) if kind is Kind.JOB else None
+        if refusal is None:
+            self._bus.queues.settle(delivery.token, Verdict.ACK)
+        else:
+            self._spawn(self._bury(delivery.token, *refusal))
+
+    async def _bury(self, token: str, call: Call, error: Error) -> None:
+        try:
+            await self._outcomes.refuse(call, error)
+        except Error:
+            self._bus.queues.settle(token, Verdict.NAK, delay=STORE_PAUSE)
+        else:
+            self._bus.queues.settle(token, Verdict.ACK)
 
     def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0) -> None:
         job = Job(call, kind, self._free[-1], token, sequence)
         try:
             self._table.fill(job.slot, _entry(job))
         except ValueError as error:
+            if job.durable:
+                self._spawn(self._bury(token, call, ProtocolError(str(error))))
+                return
             self._refuse(call, ProtocolError(str(error)))
             if token:
                 self._bus.queues.settle(token, Verdict.ACK)
@@ -266,7 +285,8 @@ class Intake:
         if call.count:
             call = call.copy(select=(offset, offset + 1))
         subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
-        msg_id = f"{call.call}.{call.index + offset}.attempt{call.attempt}"
+        # Once for each message that failed: its number tells attempts apart, also those of a dead letter's retry.
+        msg_id = f"{call.call}.{call.index + offset}.failed{job.sequence}"
         sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
         beat(self._bus, call.reply, call.call, index=call.index + offset, sequence=sequence, worker=self._worker)
 

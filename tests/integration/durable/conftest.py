@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import durable
 import pytest
 
+from busfn.binding import DEFAULT
 from busfn.bus.server import EmbeddedServer
 
 
@@ -22,6 +23,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.delenv(name, raising=False)
         with durable.app.run():
             yield
+            client, DEFAULT.client = DEFAULT.client, None
+            if client is not None:
+                client.close()
     server.stop()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import durable
 import pytest
 
 from busfn import FunctionCall, errors
+from busfn.binding import DEFAULT
+from busfn.ids import new_call_id
+from busfn.invoke.deadletters import Filter
 
 
 def busfn(*args: str) -> subprocess.CompletedProcess[str]:
@@ -106,3 +110,68 @@ def test_call_get_and_cancel_on_the_command_line(path: str) -> None:
     Path(path).touch()
     assert blocked.get() == "done"
     assert busfn("call", "get", "what?").returncode == 1
+
+
+def test_a_retry_that_fails_again_is_a_dead_letter_again(path: str) -> None:
+    call = durable.flaky.spawn(path, 99)
+    letter = failed(call, ValueError)
+    busfn("dead", "retry", "--call", letter["call"])
+    with pytest.raises(ValueError, match="attempt 8"):
+        call.get(timeout=30)
+    (again,) = letters(call)
+    assert (again["reason"], again["attempts"]) == ("ValueError", 4)
+
+
+def test_a_retry_is_never_taken_for_a_lost_result(path: str) -> None:
+    call = durable.flaky.spawn(path, 5)
+    letter = failed(call, ValueError)
+    client = DEFAULT.require("a test")
+    subject = client.link.subjects.result("durable", letter["call"], 0)
+    run = client.link.portal.run
+    run(client.link.bus.queues.purge(client.link.subjects.stream("RES"), subject))  # what a retry does first
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(call.get, 30)
+        (found,) = run(client.dead.find(Filter(call=letter["call"])))
+        run(client.dead.retry(found))
+        assert waiting.result() == 5
+
+
+def publish(headers: dict[str, str], body: bytes, function: str = "square") -> FunctionCall[Any]:
+    """Queue something as any client of the bus may."""
+    link = DEFAULT.require("a test").link
+    call = new_call_id()
+    link.portal.run(link.bus.queues.enqueue(link.subjects.job("durable", function, call), body, headers))
+    return FunctionCall.from_id(f"durable.{function}.{call}")
+
+
+def test_what_cannot_be_read_is_a_dead_letter() -> None:
+    own = {"Busfn-Protocol": "1", "Busfn-Call": "abc", "Content-Type": "application/msgpack"}
+    for headers in ({**own, "Busfn-Index": "many"}, {**own, "Busfn-Protocol": "99"}):
+        assert failed(publish(headers, b"\xc0"), errors.ProtocolError)["reason"] == "ProtocolError"
+    assert publish({}, b"4").get(timeout=30) == 16
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "reason"),
+    [
+        ({"Busfn-Reply": "busfn.main.fn.durable.square"}, b"4", "ProtocolError"),
+        ({"Busfn-Deadline": "soon"}, b"4", "ProtocolError"),
+        ({"Busfn-Deadline": "1000"}, b"4", "FunctionTimeoutError"),
+        ({}, b'{"x": ', "ProtocolError"),
+        ({"Content-Type": "application/msgpack"}, b"\xc1", "ProtocolError"),
+        ({}, b'{"y": 1}', "BadCall"),
+    ],
+)
+def test_what_a_foreign_client_cannot_be_served_is_a_dead_letter(
+    headers: dict[str, str], body: bytes, reason: str
+) -> None:
+    letter = failed(publish(headers, body), errors.RemoteError)
+    assert (letter["reason"], letter["attempts"]) == (reason, 1)
+    assert reason in busfn("dead", "show", letter["id"]).stdout
+
+
+def test_what_is_too_late_is_not_run_and_says_so(path: str) -> None:
+    call = publish({"Busfn-Deadline": "1000"}, json.dumps([path]).encode(), "stamped")
+    with pytest.raises(errors.RemoteError, match="deadline had passed"):
+        call.get(timeout=30)
+    assert not Path(path).exists()

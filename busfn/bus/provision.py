@@ -1,0 +1,62 @@
+"""Makes streams, with as many copies as the cluster can hold, and brings existing ones up to date."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from busfn.bus.api import NO_PEERS, STREAM_DIFFERS, SUBJECTS_OVERLAP, Api, ApiError
+from busfn.bus.layout import upgrade
+from busfn.errors import ConflictError, ServiceError
+
+log = logging.getLogger("busfn.bus")
+
+COPIES = 3
+"""Copies of a stream on a cluster, unless another number is configured."""
+
+
+class Provisioner:
+    """Makes streams exist. Any number of hosts may do so at once: they ask for the same."""
+
+    def __init__(self, api: Api, replicas: int, clustered: Callable[[], bool]) -> None:
+        self._api = api
+        self._replicas = replicas
+        self._clustered = clustered
+
+    async def ensure(self, config: dict[str, Any]) -> None:
+        """Create the stream, or update what is ours in it; see `busfn.bus.layout.upgrade`.
+
+        Raises `ConflictError` and `VersionError` for a stream that cannot be used, `ServiceError` when the cluster
+        cannot hold the copies that are configured.
+        """
+        replicas = self._replicas or (COPIES if self._clustered() else 1)
+        try:
+            await self._ensure({**config, "num_replicas": replicas})
+        except ApiError as error:
+            if error.code not in NO_PEERS:
+                raise
+            if self._replicas:
+                raise ServiceError(
+                    f"stream {config['name']}: {replicas} copies are configured (BUSFN_REPLICAS), and the server cannot"
+                    f" place them: {error.description}. Start more servers with JetStream, or configure fewer copies"
+                ) from error
+            log.warning(
+                "stream %s gets one copy: this cluster cannot hold %d now (%s). The next start tries again",
+                config["name"], replicas, error.description,
+            )  # fmt: skip
+            await self._ensure({**config, "num_replicas": 1})
+
+    async def _ensure(self, config: dict[str, Any]) -> None:
+        name = config["name"]
+        try:
+            await self._api.call(f"STREAM.CREATE.{name}", config)
+        except ApiError as error:
+            if error.code == SUBJECTS_OVERLAP:
+                raise ConflictError(f"stream {name}: another stream keeps its subjects already") from error
+            if error.code != STREAM_DIFFERS:
+                raise
+            info = await self._api.call(f"STREAM.INFO.{name}")
+            better = upgrade(info["config"], config)
+            if better is not None:
+                await self._api.call(f"STREAM.UPDATE.{name}", better)
