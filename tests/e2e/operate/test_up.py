@@ -1,0 +1,174 @@
+"""`busfn up` itself: one per user, found by clients, started again where it was, and what of it may die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import busfn
+from busfn.config import BusAddress, load_settings
+from busfn.errors import ConflictError
+from busfn_services.child import Orders
+from busfn_services.home import Lock
+
+APP = """
+    import os, time
+
+    import busfn
+
+    app = busfn.App("shop")
+
+    @app.function(max_containers=2, scaledown_window=60)
+    def pid(seconds: float = 0.0) -> int:
+        time.sleep(seconds)
+        return os.getpid()
+"""
+
+Eventually = Callable[[Callable[[], bool]], None]
+
+
+def test_a_second_start_refuses_politely(up) -> None:
+    done = up.run("up")
+    assert done.returncode == 1
+    assert f"runs already (process {up.process.pid})" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_clients_find_is_for_this_user_only_and_goes_with_the_stack(up) -> None:
+    note = up.home / ".cache" / "busfn" / "up.json"
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    assert load_settings().source == "a running `busfn up`"
+    assert up.stop() == 0
+    assert not note.exists()
+    done = up.run("app", "list")
+    assert done.returncode == 1
+    assert "busfn up" in done.stderr
+
+
+def test_the_next_start_serves_what_was_deployed_and_finishes_what_was_queued(up, script: Callable[..., str]) -> None:
+    up.busfn("deploy", script(APP))
+    url = up.busfn("url")
+    assert up.stop() == 0
+    up.start()
+    assert up.busfn("url") == url
+    assert busfn.Function.from_name("shop", "pid").remote() > 0
+
+
+def test_a_note_that_was_left_behind_misleads_nobody(up) -> None:
+    note = up.home / ".cache" / "busfn" / "up.json"
+    kept = note.read_text()
+    up.stop()
+    note.write_text(kept)
+    assert load_settings().address is None
+
+
+def test_stopping_waits_for_what_runs(up, script: Callable[..., str], tmp_path: Path) -> None:
+    up.busfn("deploy", script(APP))
+    call = busfn.Function.from_name("shop", "pid").spawn(2.0)
+    while not any(worker["busy"] for worker in up.workers()):
+        time.sleep(0.05)
+    assert up.stop() == 0
+    up.start()
+    assert call.get(timeout=30) > 0
+
+
+def test_workers_outlive_their_controller_and_are_adopted(up, script, eventually: Eventually) -> None:
+    up.busfn("deploy", script(APP))
+    function = busfn.Function.from_name("shop", "pid")
+    before = function.remote()
+    long = function.spawn(4.0)
+    eventually(lambda: any(worker["busy"] for worker in up.workers()))
+    old = up.children()["controllerd"]
+    os.kill(old, signal.SIGKILL)
+    assert function.remote() > 0  # workers go on by themselves
+    eventually(lambda: up.children().get("controllerd", old) != old)
+    assert long.get(timeout=30) > 0
+    eventually(lambda: up.run("worker", "list").returncode == 0)
+    assert before in {worker["pid"] for worker in up.workers()}
+    assert len(up.workers()) <= 2
+    assert function.remote() in {worker["pid"] for worker in up.workers()}
+    assert "the controller ended (killed by signal 9); it is started again" in up.log
+
+
+def test_a_host_that_dies_is_replaced(up, script, eventually: Eventually) -> None:
+    up.busfn("deploy", script(APP))
+    function = busfn.Function.from_name("shop", "pid")
+    before = function.remote()
+    call = function.spawn(3.0)
+    eventually(lambda: any(worker["busy"] for worker in up.workers()))
+    os.kill(up.children()["agentd"], signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{before}").exists())
+    assert function.remote() != before
+    assert call.get(timeout=60) > 0
+
+
+def test_a_server_that_dies_is_started_again_with_its_data(up, script, eventually: Eventually) -> None:
+    up.busfn("deploy", script(APP))
+    function = busfn.Function.from_name("shop", "pid")
+    function.remote()
+    os.kill(_server_of(up.process.pid), signal.SIGKILL)
+    eventually(lambda: up.run("app", "list").stdout.startswith("shop"))
+    assert function.spawn().get(timeout=60) > 0
+
+
+def _server_of(pid: int) -> int:
+    """The nats-server of a `busfn up`: a child of its guardian."""
+    for guardian in _children(pid):
+        for child in _children(guardian):
+            if b"nats-server" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
+    raise AssertionError("there is no server")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_several_controllers_do_not_scale_twice_and_one_takes_over(up, script, eventually: Eventually) -> None:
+    up.busfn("deploy", script(APP))
+    settings = load_settings()
+    orders = Orders(address=settings.address, env="main", key=settings.signing_key)
+    command = [sys.executable, "-m", "busfn_services.controllerd"]
+    second = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        second.stdin.write(json.dumps(orders.to_dict()) + "\n")
+        second.stdin.flush()
+        while json.loads(second.stdout.readline())["event"] != "ready":
+            continue
+        function = busfn.Function.from_name("shop", "pid")
+        assert len(set(function.map([0.5] * 8))) == 2  # max_containers, not twice as many
+        assert len(up.workers()) == 2
+        os.kill(up.children()["controllerd"], signal.SIGSTOP)
+        try:
+            eventually(lambda: up.run("worker", "list").returncode == 0)
+            function.update_autoscaler(min_containers=1, max_containers=1)
+            assert function.remote() > 0
+        finally:
+            os.kill(up.children()["controllerd"], signal.SIGCONT)
+        assert len(up.workers()) <= 2
+    finally:
+        second.stdin.close()
+        assert second.wait(30) == 0
+        second.stdout.close()
+
+
+def test_a_folder_has_one_stack(tmp_path: Path) -> None:
+    first, second = (Lock(tmp_path, tmp_path / "note") for _ in range(2))
+    with first, pytest.raises(ConflictError, match="runs already"):
+        second.__enter__()
+    with second:  # it is free again
+        pass
+
+
+def test_orders_survive_their_pipe() -> None:
+    orders = Orders(address=BusAddress(token="t", replicas=3), env="e", key=b"\x00k")
+    assert Orders.from_dict(json.loads(json.dumps(orders.to_dict()))) == orders
