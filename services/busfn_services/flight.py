@@ -22,6 +22,10 @@ HEADER_SIZE = 64
 TABLE_SIZE = HEADER_SIZE + RECORDS * RECORD_SIZE
 
 _WAITING = struct.Struct("<i")
+_SECONDS = struct.Struct("<d")
+_MEAN_AT, _HEARD_AT = 8, 16
+_WEIGHT = 0.2
+"""Of a new measurement in the running mean."""
 _FIXED = struct.Struct("<BBBxIIIIIQdd32sHH")
 _COUNT = struct.Struct("<I")
 _CURSOR_AT, _UPTO_AT, _END_AT = 12, 16, 20
@@ -90,6 +94,25 @@ class FlightTable:
     def set_waiting(self, waiting: int) -> None:
         """Note how many inputs wait for nested calls."""
         _WAITING.pack_into(self._map, 0, waiting)
+
+    @property
+    def mean(self) -> float:
+        """Seconds that a message takes, all its inputs together: a running mean; 0 before the first has finished."""
+        return float(_SECONDS.unpack_from(self._map, _MEAN_AT)[0])
+
+    def measured(self, seconds: float) -> None:
+        """Take in how long a message took. Loop thread only."""
+        mean = self.mean
+        _SECONDS.pack_into(self._map, _MEAN_AT, mean + _WEIGHT * (seconds - mean) if mean else seconds)
+
+    @property
+    def heard(self) -> float:
+        """When the bus was last heard of, by a pull or a delivery (monotonic seconds); 0 for never."""
+        return float(_SECONDS.unpack_from(self._map, _HEARD_AT)[0])
+
+    def set_heard(self, when: float) -> None:
+        """Note that a pull was answered or a delivery came (monotonic seconds). Loop thread only."""
+        _SECONDS.pack_into(self._map, _HEARD_AT, when)
 
     def fill(self, slot: int, entry: Entry) -> None:
         """Write a record; the supervisor sees it from the moment this returns."""

@@ -201,3 +201,22 @@ def test_a_closed_table_cannot_be_used(fd):
     table.close()
     with pytest.raises(ValueError, match=re.escape("mmap closed or invalid")):
         table.clear(0)
+
+
+def test_the_mean_of_messages_is_kept_in_the_table(both):
+    worker, supervisor = both
+    assert supervisor.mean == 0
+    worker.measured(1.0)
+    assert supervisor.mean == 1.0
+    worker.measured(2.0)
+    assert 1.0 < supervisor.mean < 2.0
+
+
+def test_when_the_bus_was_heard_is_kept_beside_the_rest_of_the_header(both):
+    worker, supervisor = both
+    assert supervisor.heard == 0
+    worker.set_waiting(3)
+    worker.measured(0.25)
+    worker.set_heard(12.5)
+    worker.fill(0, ENTRY)
+    assert (supervisor.waiting, supervisor.mean, supervisor.heard) == (3, 0.25, 12.5)

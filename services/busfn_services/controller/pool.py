@@ -131,6 +131,7 @@ class Pool:
         workers = self._launcher.workers(self._spec)
         sample = Sample(backlog, as_seen_by(self._spec.version, workers), unsettled)
         decision = decide(sample, self._spec.scaling, self._launcher.cores)
+        self._reason = decision.reason
         await self._apply(workers, decision, self._rollout(workers))
         return self._pause(sample)
 

@@ -37,6 +37,10 @@ class Load:
     """Seconds since it had nothing to do; 0 while it has."""
     held: int = 0
     """Deliveries that are not settled."""
+    mean_run: float = 0.0
+    """Seconds that a message takes on average; 0 before the first has finished."""
+    running_for: float = 0.0
+    """Seconds since the input that runs longest was started; 0 while none runs."""
 
 
 @dataclass(eq=False)
@@ -67,12 +71,14 @@ class Worker:
         """What it has to do now."""
         if self.state is State.GONE:
             return Load()
-        entries = [entry for _, entry in self.table.entries()]
+        entries, now = [entry for _, entry in self.table.entries()], time.monotonic()
         return Load(
             busy=bool(entries),
             waiting=self.table.waiting > 0,
-            idle_for=time.monotonic() - self.idle_since if self.idle_since else 0.0,
+            idle_for=now - self.idle_since if self.idle_since else 0.0,
             held=sum(1 for entry in entries if entry.token),
+            mean_run=self.table.mean,
+            running_for=max((now - entry.started for entry in entries if entry.started), default=0.0),
         )
 
     def drain(self) -> None:

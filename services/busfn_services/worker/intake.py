@@ -264,6 +264,7 @@ class Intake:
 
     def _finish(self, job: Job, mean: float) -> None:
         self._limiter.observe(mean)
+        self._table.measured(mean * job.inputs)
         self._conclude(job)
 
     def _conclude(self, job: Job) -> None:

@@ -20,6 +20,10 @@ def busy(name: str = "w", *, waiting: bool = False) -> WorkerView:
     return WorkerView(name, Phase.READY, busy=True, waiting=waiting)
 
 
+def running(name: str, *, mean_run: float = 0.0, running_for: float = 0.0) -> WorkerView:
+    return WorkerView(name, Phase.READY, busy=True, mean_run=mean_run, running_for=running_for)
+
+
 def starting(name: str = "w") -> WorkerView:
     return WorkerView(name, Phase.STARTING)
 
@@ -76,8 +80,51 @@ def test_workers_that_wait_for_nested_calls_count_against_a_cap():
     assert decided(5, busy("a", waiting=True), busy("b"), max_containers=2) == NOTHING
 
 
-def test_a_cap_may_exceed_the_cores():
-    assert decided(1000, max_containers=50) == Decision(start=50)
+def test_a_cap_may_exceed_the_cores_once_runs_are_known_to_be_long():
+    assert decided(1000, max_containers=50) == Decision(start=CORES)
+    assert decided(1000, running("w", running_for=0.25), max_containers=50) == Decision(start=49)
+
+
+def test_short_inputs_start_few_workers():
+    assert decided(999, running("w", mean_run=0.001), max_containers=500) == Decision(start=1)
+    assert decided(10, running("w", mean_run=0.001), max_containers=500) == NOTHING
+
+
+def test_one_body_that_hangs_says_nothing_about_the_others():
+    others = tuple(running(f"w{number}", mean_run=0.001) for number in range(3))
+    assert decided(100, running("hung", mean_run=0.001, running_for=60.0), *others, max_containers=500) == NOTHING
+
+
+def test_a_worker_that_waits_needs_another_however_short_its_runs_are():
+    waiting = WorkerView("w", Phase.READY, busy=True, waiting=True, mean_run=0.001)
+    assert decided(1, waiting, max_containers=500) == Decision(start=1)
+
+
+def test_a_worker_takes_as_many_inputs_as_the_target_says():
+    assert decided(10, max_containers=50, target_inputs=5) == Decision(start=2)
+    busy_with_three = WorkerView("w", Phase.READY, busy=True, running=3)
+    assert decided(2, busy_with_three, target_inputs=5) == NOTHING
+    assert decided(3, busy_with_three, target_inputs=5) == Decision(start=1)
+
+
+def test_a_message_is_weighed_with_all_its_inputs():
+    chunk_of_a_thousand = running("w", mean_run=1.0)
+    assert decided(7, chunk_of_a_thousand, max_containers=50) == Decision(start=7)
+
+
+@pytest.mark.parametrize("least", [0, 3])
+def test_an_unknown_backlog_holds_the_size(least):
+    scaling, workers = Scaling(min_containers=least, max_containers=50), many(lambda n: ready(n, idle_for=LONG), 2)
+    assert decide(None, scaling, CORES) == NOTHING
+    assert decide(Sample(None, workers), scaling, CORES) == NOTHING
+    assert decide(Sample(None, workers), scaling, CORES).reason == "2 workers: hold, the backlog is unknown"
+
+
+def test_reasons_are_for_people():
+    assert decided(41, running("w", mean_run=0.12)).reason == "4 workers: backlog 41, busy 1, mean run 120 ms"
+    assert decided(0, ready(idle_for=70)).reason == "0 workers: stop 1 idle for 60 s, backlog 0, busy 0"
+    assert decided(0, ready(idle_for=7)).reason == "1 worker: hold, not idle for 60 s yet, backlog 0, busy 0"
+    assert decided(9, leaving(), max_containers=1).reason == "0 workers: hold, at the cap, backlog 9, busy 0"
 
 
 def test_workers_on_their_way_out_count_against_a_cap_but_not_against_the_cores():
@@ -130,6 +177,11 @@ def test_idle_workers_of_the_buffer_stay_while_another_is_busy():
     assert decided(0, busy(), *idle, buffer_containers=2) == NOTHING
     assert decided(0, busy(), *idle, buffer_containers=1) == Decision(stop=("a",))
     assert decided(0, *idle, buffer_containers=2) == Decision(stop=("a", "b"))
+
+
+def test_the_buffer_stays_between_two_calls_of_a_function_that_was_busy_within_the_window():
+    assert decided(0, ready("late", idle_for=1), ready("spare", idle_for=LONG), buffer_containers=2) == NOTHING
+    assert decided(0, ready("late", idle_for=1), buffer_containers=2) == NOTHING
 
 
 def test_a_worker_that_has_just_taken_a_call_is_not_stopped_for_having_been_idle():
@@ -209,7 +261,7 @@ def test_never_fewer_than_the_least_or_the_needed_are_left(sample, scaling, core
     need = sample.backlog + sum(worker.busy for worker in before)
     enough = min(max(scaling.min_containers, need), cap_of(sample, scaling, cores))
     assert left >= min(len(before), enough)
-    if scaling.max_containers is None or len(sample.workers) == len(before):
+    if scaling.max_containers is None:
         assert left + decision.start >= enough
 
 

@@ -173,8 +173,9 @@ class Fleet:
         phase = Phase.LEAVING if leaving else Phase(worker.state)
         idle_for = 0.0 if worker.busy or worker.state != "ready" else worker.idle_for + age
         return WorkerView(
-            worker.name, phase, worker.busy, worker.waiting, idle_for, worker.held, version=worker.version
-        )
+            worker.name, phase, worker.busy, worker.waiting, idle_for, worker.held, version=worker.version,
+            mean_run=worker.mean_run, running_for=worker.running_for + age if worker.running_for else 0.0,
+        )  # fmt: skip
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -38,5 +38,5 @@ def _view(worker: Worker) -> WorkerView:
     load = worker.load()
     return WorkerView(
         worker.name, _PHASES.get(worker.state, Phase.LEAVING), load.busy, load.waiting, load.idle_for, load.held,
-        version=worker.spec.version,
+        version=worker.spec.version, mean_run=load.mean_run, running_for=load.running_for,
     )  # fmt: skip
