@@ -68,7 +68,7 @@ class Outgoing:
     body: bytes
     headers: Headers
     msg_id: str
-    """It is stored once under it."""
+    """It is stored once under it; when empty, as often as it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +167,13 @@ class Queues(Protocol):
 
     async def enqueue_all(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> None:
         """Store up to 1000 messages of one stream, all or none; errors as of `enqueue`. May be repeated."""
+        ...
+
+    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[bool]:
+        """Store messages, each for itself, in one go; tells of each whether it was stored.
+
+        False means that its subject has the most messages it may have. Other errors as of `enqueue`.
+        """
         ...
 
     def pull(

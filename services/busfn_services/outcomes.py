@@ -6,7 +6,9 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Sequence
 
+from busfn.bus.base import Outgoing
 from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, QueueFull, SerializationError
 from busfn.invoke.payloads import stow
 from busfn.protocol import headers as h
@@ -48,22 +50,25 @@ class Outcomes:
         self._spec = spec
         self._function = f"{module_name(spec)}:{spec.name}"
 
-    async def store(self, call: Call, answer: Answer) -> None:
-        """Store the outcome of one input, or the same failure for all inputs that the answer counts."""
-        inputs = range(answer.index, answer.index + max(1, answer.count))
-        await asyncio.gather(*(self._store(call, answer.copy(index=index, count=0)) for index in inputs))
+    async def store(self, call: Call, *answers: Answer) -> None:
+        """Store outcomes of a message's inputs, in one go; an answer with a count is the same failure for so many."""
+        await self._store(call, [one for answer in answers for one in _singly(answer)])
 
-    async def _store(self, call: Call, answer: Answer) -> None:
-        bus, subjects = self._context.bus, self._context.subjects
-        if answer.status is Status.ERROR:
-            await self._bury(call, answer)
-        payload = await stow(bus, answer.payload, ttl=RETENTION)
-        stowed = answer.copy(payload=payload, function=self._function)
-        subject = subjects.result(self._spec.app, call.call, answer.index)
-        try:
-            await bus.queues.enqueue(subject, stowed.payload.body, stowed.headers())
-        except QueueFull:
-            logger.info("%s ran twice; its first result (input %d) is kept", call.call, answer.index)
+    async def _store(self, call: Call, answers: Sequence[Answer]) -> None:
+        failed = [answer for answer in answers if answer.status is Status.ERROR]
+        await asyncio.gather(*(self._bury(call, answer) for answer in failed))
+        messages = [await self._message(call, answer) for answer in answers]
+        stored = await self._context.bus.queues.enqueue_each(messages)
+        for answer, kept in zip(answers, stored, strict=True):
+            if not kept:
+                logger.info("%s ran twice; its first result (input %d) is kept", call.call, answer.index)
+
+    async def _message(self, call: Call, answer: Answer) -> Outgoing:
+        payload = await stow(self._context.bus, answer.payload, ttl=RETENTION)
+        subject = self._context.subjects.result(self._spec.app, call.call, answer.index)
+        headers = answer.copy(payload=payload, function=self._function).headers()
+        # Without an id: the subject takes one message only, and a dead letter that is retried stores a second result.
+        return Outgoing(subject=subject, body=payload.body, headers=headers, msg_id="")
 
     async def _bury(self, call: Call, answer: Answer) -> None:
         """Keep the input of a failure, as it was queued, with the reason."""
@@ -76,6 +81,12 @@ class Outcomes:
             await self._context.bus.queues.enqueue(subject, call.payload.body, headers)
         except QueueFull:
             logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
+
+
+def _singly(answer: Answer) -> list[Answer]:
+    if not answer.count:
+        return [answer]
+    return [answer.copy(index=answer.index + offset, count=0) for offset in range(answer.count)]
 
 
 def timed_out(spec: FunctionSpec) -> FunctionTimeoutError:
