@@ -229,6 +229,17 @@ class Blobs(Protocol):
 
     async def delete(self, name: str) -> None: ...
 
+    async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
+        """Hold content that others may hold, too, for ``ttl`` seconds; ``name`` stands for the content.
+
+        What is not stored yet is stored for ``keep`` seconds. Returns the number of chunks, or None when the content is
+        being removed at this moment: store it under another name.
+        """
+        ...
+
+    async def release(self, name: str, reference: str) -> None:
+        """Hold it no longer; content that nobody holds any more is removed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from busfn.bus.base import Outgoing
 from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, QueueFull, SerializationError
-from busfn.invoke.payloads import stow
+from busfn.invoke.payloads import discard, stow
 from busfn.protocol import headers as h
 from busfn.protocol.convert import BadCall
 from busfn.protocol.envelope import Answer, Call, Status
@@ -62,6 +62,8 @@ class Outcomes:
         for answer, kept in zip(answers, stored, strict=True):
             if not kept:
                 logger.info("%s ran twice; its first result (input %d) is kept", call.call, answer.index)
+        if not call.count and not failed:  # other messages may hold the arguments of a chunk; a dead letter needs them
+            await discard(self._context.bus, call.payload)
 
     async def _message(self, call: Call, answer: Answer) -> Outgoing:
         payload = await stow(self._context.bus, answer.payload, ttl=RETENTION)
@@ -73,6 +75,8 @@ class Outcomes:
     async def _bury(self, call: Call, answer: Answer) -> None:
         """Keep the input of a failure, as it was queued, with the reason."""
         spec, subjects = self._spec, self._context.subjects
+        if await self._ended_well(call.call, answer.index):
+            return  # it ran again, and its arguments may be gone: nobody will see this failure
         subject = subjects.dead(spec.app, spec.name, call.call, answer.index)
         offset = answer.index - call.index
         record = call.copy(select=(offset, offset + 1)) if call.count else call
@@ -81,6 +85,13 @@ class Outcomes:
             await self._context.bus.queues.enqueue(subject, call.payload.body, headers)
         except QueueFull:
             logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
+
+    async def _ended_well(self, call: str, index: int) -> bool:
+        subjects = self._context.subjects
+        stored = await self._context.bus.queues.latest(
+            subjects.stream("RES"), subjects.result(self._spec.app, call, index)
+        )
+        return stored is not None and stored.headers.get(h.STATUS) == Status.OK
 
 
 def _singly(answer: Answer) -> list[Answer]:
