@@ -15,8 +15,11 @@ from busfn.client import Client
 from busfn.errors import InvalidError
 from busfn.invoke.durable import CallRef
 from busfn.invoke.mapper import MapOptions, Row, encode_rows, pull
+from busfn.invoke.payloads import SPILL, cut_end, keep, spills
 from busfn.maps import MapSource, arows_of, checked, rows_of
+from busfn.protocol.codecs import BlobRef, Payload
 from busfn.protocol.envelope import Call
+from busfn.streams import RETENTION
 from busfn.sync import Dual, running_loop, wait
 
 R = TypeVar("R")
@@ -80,6 +83,8 @@ class _Handover:
         self._options = MapOptions(kwargs=kwargs or {})
         self._sending: deque[Future[None]] = deque()
         self._inputs = 0
+        self._end: tuple[bytes, BlobRef] | None = None
+        """What all messages end with, and where it is kept."""
         self._together: list[Call] | None = []
         """The messages so far, while they may be all."""
         self.size = MESSAGE_INPUTS if source.chunked else 1
@@ -96,7 +101,15 @@ class _Handover:
         call = replace(self._call, index=self._inputs, count=len(rows))
         payload = encode_rows(self._client.link.codecs, self._target, call, rows, self._options)
         self._inputs += len(rows)
-        self._send(replace(call, payload=payload))
+        self._send(replace(call, payload=self._with_shared_end(payload)))
+
+    def _with_shared_end(self, payload: Payload) -> Payload:
+        """Large keyword arguments are the same in all messages, and at their end: they are stored once."""
+        if self._end is None and self._options.kwargs and spills(payload):
+            end = self._client.link.codecs.encode(self._options.kwargs, scope=self._call.call, what="kwargs").body
+            if len(end) > SPILL and payload.body.endswith(end):
+                self._end = end, self._client.link.portal.run(keep(self._client.link.bus, end, RETENTION))
+        return payload if self._end is None else cut_end(payload, *self._end) or payload
 
     def _send(self, call: Call) -> None:
         if self._together is not None:

@@ -74,7 +74,7 @@ class Outgoing:
     body: bytes
     headers: Headers
     msg_id: str
-    """It is stored once under it."""
+    """It is stored once under it; when empty, as often as it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +176,13 @@ class Queues(Protocol):
         """Store up to 1000 messages of one stream, all or none; errors as of `enqueue`. May be repeated."""
         ...
 
+    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[bool]:
+        """Store messages, each for itself, in one go; tells of each whether it was stored.
+
+        False means that its subject has the most messages it may have. Other errors as of `enqueue`.
+        """
+        ...
+
     def pull(
         self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
     ) -> Puller:
@@ -228,6 +235,17 @@ class Blobs(Protocol):
         ...
 
     async def delete(self, name: str) -> None: ...
+
+    async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
+        """Hold content that others may hold, too, for ``ttl`` seconds; ``name`` stands for the content.
+
+        What is not stored yet is stored for ``keep`` seconds. Returns the number of chunks, or None when the content is
+        being removed at this moment: store it under another name.
+        """
+        ...
+
+    async def release(self, name: str, reference: str) -> None:
+        """Hold it no longer; content that nobody holds any more is removed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import hashlib
 import json
 import logging
 import math
+import time
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from busfn.bus.api import attempts
@@ -25,6 +27,8 @@ _WINDOW = 8
 """Chunks on the way at a time, either direction: bounds what sockets and servers have to hold."""
 _PATIENCE = 1.0
 _SILENCE = 5.0
+_MARK_TTL = 60.0
+"""Seconds after which the mark of a removal is void, whose owner died; nobody removes anything so late."""
 _HASH_IN_THREAD = 1 << 20
 
 
@@ -38,10 +42,13 @@ class NatsBlobs:
         self._prefix = prefix
 
     async def put(self, name: str, data: bytes, *, ttl: float) -> int:
+        return await self._put(name, data, ttl, frozenset())
+
+    async def _put(self, name: str, data: bytes, ttl: float, there: Set[str]) -> int:
         size = min(CHUNK, self._bus.max_body)
         count = max(1, math.ceil(len(data) / size))
-        headers = {"Nats-TTL": f"{max(1, math.ceil(ttl))}s"} if ttl > 0 else {}
-        numbers = iter(range(count))
+        headers = _expiry(ttl)
+        numbers = iter([n for n in range(count) if f"{self._prefix}.{name}.{n}" not in there])
 
         async def send() -> None:
             for n in numbers:
@@ -93,6 +100,53 @@ class NatsBlobs:
 
     async def delete(self, name: str) -> None:
         await self._queues.purge(self._stream, f"{self._prefix}.{name}.*")
+
+    async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
+        mine = self._reference(name, reference)
+        await self._queues.enqueue(mine, b"", _expiry(ttl))
+        there = await self._all(name)  # after our reference is stored: see `release`
+        if self._mark(name) in there:
+            await self._queues.purge(self._stream, mine)
+            return None
+        return await self._put(name, data, keep, there)
+
+    async def release(self, name: str, reference: str) -> None:
+        """First the mark, then a look for references, then the removal, of the mark as well.
+
+        Who shares does it the other way round: first the reference, then a look for the mark. So either the one who
+        removes sees the reference, or the one who shares sees the mark, or all is gone already.
+        """
+        await self._queues.purge(self._stream, self._reference(name, reference))
+        if self._held(name, await self._all(name)):
+            return
+        since = time.monotonic()
+        try:
+            await self._queues.enqueue(self._mark(name), b"", _expiry(_MARK_TTL))
+        except SubjectFull:
+            return  # somebody else removes it
+        held = self._held(name, await self._all(name))
+        late = time.monotonic() - since > _MARK_TTL / 4 or not self._bus.connected
+        if not held and not late:
+            await self.delete(name)
+        elif held:
+            await self._queues.purge(self._stream, self._mark(name))
+
+    async def _all(self, name: str) -> Set[str]:
+        return frozenset(await self._queues.subjects(self._stream, f"{self._prefix}.{name}.>"))
+
+    def _held(self, name: str, there: Set[str]) -> bool:
+        """Whether there is a reference."""
+        return any(subject.startswith(self._reference(name, "")) for subject in there)
+
+    def _reference(self, name: str, reference: str) -> str:
+        return f"{self._prefix}.{name}.ref.{reference}"
+
+    def _mark(self, name: str) -> str:
+        return f"{self._prefix}.{name}.removing"
+
+
+def _expiry(seconds: float) -> dict[str, str]:
+    return {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"}
 
 
 async def _digest(data: bytes) -> str:

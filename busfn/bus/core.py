@@ -6,11 +6,11 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from busfn.bus.base import NO_HEADERS, Headers
+from busfn.bus.base import NO_HEADERS, Headers, Outgoing
 from busfn.bus.blobs import NatsBlobs
 from busfn.bus.frames import NO_RESPONDERS, Inbound, check_pattern, encode_headers, publish_frame
 from busfn.bus.jetstream import NatsQueues
@@ -83,6 +83,16 @@ class _Request:
     def fail(self, error: Error) -> None:
         if not self.future.done():
             self.future.set_exception(error)
+
+    def outcome(self, timeout: float) -> Inbound | Error:
+        """The answer, or why there is none."""
+        if not self.future.done():
+            _expire(self, timeout)
+        error = self.future.exception()
+        if isinstance(error, Error):
+            return error
+        answer = self.future.result()
+        return NoResponders(f"nobody serves {self.subject}") if answer.status == NO_RESPONDERS else answer
 
 
 class NatsSubscription:
@@ -275,6 +285,22 @@ class NatsBus:
         if answer.status == NO_RESPONDERS:
             raise NoResponders(f"nobody serves {subject}")
         return answer
+
+    async def ask_each(self, messages: Sequence[Outgoing], *, timeout: float) -> list[Inbound | Error]:
+        """Many fragile requests in one go; an error stands where no answer came within ``timeout`` seconds."""
+        waiting: dict[str, _Request] = {}
+        try:
+            for message in messages:
+                token = self._token()
+                request = _Request(message.subject, self._loop.create_future(), fragile=True, each=None)
+                waiting[token] = self._slots[token] = request
+                self.publish(message.subject, message.body, message.headers, self._prefix + token)
+            await asyncio.wait([request.future for request in waiting.values()], timeout=timeout)
+            return [request.outcome(timeout) for request in waiting.values()]
+        finally:
+            for token, request in waiting.items():
+                self._slots.pop(token, None)
+                request.future.cancel()
 
     # events of the session
 

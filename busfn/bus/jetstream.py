@@ -7,6 +7,8 @@ import base64
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from busfn.bus.api import (
@@ -43,6 +45,7 @@ from busfn.bus.pull import NatsPuller
 from busfn.errors import (
     ConflictError,
     ConnectionError,
+    Error,
     InvalidError,
     NoResponders,
     NotFoundError,
@@ -123,6 +126,30 @@ class NatsQueues:
         raise ConnectionError(
             f"{len(messages)} messages ({subject} ...) could not be stored within {timeout:g} s: {failure}"
         ) from failure
+
+    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[bool]:
+        stored: dict[int, bool] = {}
+        failure: Exception | None = None
+        left = list(range(len(messages)))
+        async for limit in attempts(self._bus, timeout):
+            for number, answer in zip(left, await self._offer([messages[n] for n in left], limit), strict=True):
+                try:
+                    stored[number] = _is_stored(answer, messages[number].subject)
+                except (ConnectionError, ApiError) as error:  # that another attempt may change
+                    failure = error
+            left = [number for number in left if number not in stored]
+            if not left:
+                return [stored[number] for number in range(len(messages))]
+        raise ConnectionError(
+            f"{len(left)} of {len(messages)} messages could not be stored within {timeout:g} s: {failure}"
+        ) from failure
+
+    async def _offer(self, messages: Sequence[Outgoing], timeout: float) -> list[Inbound | Error]:
+        named = [
+            replace(message, headers={**message.headers, "Nats-Msg-Id": message.msg_id}) if message.msg_id else message
+            for message in messages
+        ]
+        return await self._bus.ask_each(named, timeout=timeout) if named else []
 
     def pull(
         self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
@@ -245,6 +272,19 @@ class NatsQueues:
         except ApiError as error:
             if error.code not in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
                 raise
+
+
+def _is_stored(answer: Inbound | Error, subject: str) -> bool:
+    """Whether a message was stored, or refused because its subject is full; raises what else went wrong."""
+    if isinstance(answer, Error):
+        raise answer
+    try:
+        read_answer(answer)
+    except ApiError as error:
+        with suppress(SubjectFull):
+            raise _classify(error, subject) from error
+        return False
+    return True
 
 
 def _classify(error: ApiError, subject: str) -> Exception:

@@ -148,6 +148,18 @@ class MemoryQueues:
             [MemoryMessage(m.subject, "", m.body, {**m.headers, "Nats-Msg-Id": m.msg_id}) for m in messages]
         )
 
+    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[bool]:
+        return [await self._stored(message, timeout) for message in messages]
+
+    async def _stored(self, message: Outgoing, timeout: float) -> bool:
+        try:
+            await self.enqueue(message.subject, message.body, message.headers, msg_id=message.msg_id, timeout=timeout)
+        except QueueFull as error:
+            if "per subject" not in str(error):
+                raise
+            return False
+        return True
+
     def pull(
         self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
     ) -> MemoryPuller:

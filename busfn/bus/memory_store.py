@@ -68,6 +68,17 @@ class MemoryBlobs:
     async def delete(self, name: str) -> None:
         self._shelf.delete("blob", name)
 
+    async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
+        self._shelf.put(f"references {name}", reference, b"", ttl)
+        if self._shelf.get("blob", name) is None:
+            self._shelf.put("blob", name, data, keep)
+        return max(1, math.ceil(len(data) / CHUNK))
+
+    async def release(self, name: str, reference: str) -> None:
+        self._shelf.delete(f"references {name}", reference)
+        if not self._shelf.names(f"references {name}"):
+            self._shelf.delete("blob", name)
+
 
 class MemoryTable:
     """A key-value bucket in memory; see `busfn.bus.base.Table`."""

@@ -221,6 +221,7 @@ def _add_payload(out: dict[str, str], payload: Payload) -> None:
     _add_texts(out, {h.CONTENT_TYPE: payload.content_type, h.SIGNATURE: payload.signature})
     if payload.blob is not None:
         out[h.BLOB] = payload.blob.encode()
+        _add_texts(out, {h.BLOB_REFERENCE: payload.blob.reference})
 
 
 def _add_numbers(out: dict[str, str], numbers: Mapping[str, int]) -> None:
@@ -242,7 +243,7 @@ def _read_payload(headers: Mapping[str, str], body: bytes) -> Payload:
         content_type=headers.get(h.CONTENT_TYPE, ""),
         body=body,
         signature=headers.get(h.SIGNATURE, ""),
-        blob=BlobRef.decode(blob) if blob else None,
+        blob=BlobRef.decode(blob, headers.get(h.BLOB_REFERENCE, "")) if blob else None,
     )
 
 

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Sequence
 
-from busfn.bus.base import SubjectFull
+from busfn.bus.base import Outgoing, SubjectFull
 from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, SerializationError
-from busfn.invoke.payloads import stow
+from busfn.invoke.payloads import discard, stow
 from busfn.protocol import headers as h
 from busfn.protocol.convert import BadCall
-from busfn.protocol.envelope import Answer, Call, Status, read_answer
+from busfn.protocol.envelope import Answer, Call, Status
 from busfn.spec import FunctionSpec
 from busfn.streams import RETENTION
 from busfn_services.handon import Context, failure_answer
@@ -49,27 +50,32 @@ class Outcomes:
         self._spec = spec
         self._function = f"{module_name(spec)}:{spec.name}"
 
-    async def store(self, call: Call, answer: Answer) -> None:
-        """Store the outcome of one input, or the same failure for all inputs that the answer counts."""
-        inputs = range(answer.index, answer.index + max(1, answer.count))
-        await asyncio.gather(*(self._store(call, answer.copy(index=index, count=0)) for index in inputs))
+    async def store(self, call: Call, *answers: Answer) -> None:
+        """Store outcomes of a message's inputs, in one go; an answer with a count is the same failure for so many."""
+        await self._store(call, [one for answer in answers for one in _singly(answer)])
 
     async def refuse(self, call: Call, error: Exception) -> None:
         """Store the failure of an input that cannot be run, or of all inputs of its message."""
         low, high = call.select or (0, call.count)
         await self.store(call, failure_answer(self._context.codecs, call, call.index + low, error, high - low))
 
-    async def _store(self, call: Call, answer: Answer) -> None:
-        bus, subjects = self._context.bus, self._context.subjects
-        if answer.status is Status.ERROR:
-            await self._bury(call, answer)
-        payload = await stow(bus, answer.payload, ttl=RETENTION)
-        stowed = answer.copy(payload=payload, function=self._function)
-        subject = subjects.result(self._spec.app, call.call, answer.index)
-        try:
-            await bus.queues.enqueue(subject, stowed.payload.body, stowed.headers())
-        except SubjectFull:
-            await self._came_second(call, answer)
+    async def _store(self, call: Call, answers: Sequence[Answer]) -> None:
+        failed = [answer for answer in answers if answer.status is Status.ERROR]
+        await asyncio.gather(*(self._bury(call, answer) for answer in failed))
+        messages = [await self._message(call, answer) for answer in answers]
+        stored = await self._context.bus.queues.enqueue_each(messages)
+        for answer, kept in zip(answers, stored, strict=True):
+            if not kept:
+                await self._came_second(call, answer)
+        if not call.count and not failed:  # other messages may hold the arguments of a chunk; a dead letter needs them
+            await discard(self._context.bus, call.payload)
+
+    async def _message(self, call: Call, answer: Answer) -> Outgoing:
+        payload = await stow(self._context.bus, answer.payload, ttl=RETENTION)
+        subject = self._context.subjects.result(self._spec.app, call.call, answer.index)
+        headers = answer.copy(payload=payload, function=self._function).headers()
+        # Without an id: the subject takes one message only, and a dead letter that is retried stores a second result.
+        return Outgoing(subject=subject, body=payload.body, headers=headers, msg_id="")
 
     async def _came_second(self, call: Call, answer: Answer) -> None:
         """Somebody else has stored a result first: it is the one that counts, and a success needs no dead letter."""
@@ -78,18 +84,15 @@ class Outcomes:
             " is refused",
             self._spec.label, call.call, answer.index,
         )  # fmt: skip
-        queues, subjects = self._context.bus.queues, self._context.subjects
-        if answer.status is Status.ERROR:
-            first = await queues.latest(
-                subjects.stream("RES"), subjects.result(self._spec.app, call.call, answer.index)
-            )
-            if first is not None and read_answer(first.headers, b"").status is Status.OK:
-                letter = subjects.dead(self._spec.app, self._spec.name, call.call, answer.index)
-                await queues.purge(subjects.stream("DEAD"), letter)
+        if answer.status is Status.ERROR and await self._ended_well(call.call, answer.index):
+            letter = self._context.subjects.dead(self._spec.app, self._spec.name, call.call, answer.index)
+            await self._context.bus.queues.purge(self._context.subjects.stream("DEAD"), letter)
 
     async def _bury(self, call: Call, answer: Answer) -> None:
         """Keep the input of a failure, as it was queued, with the reason."""
         spec, subjects = self._spec, self._context.subjects
+        if await self._ended_well(call.call, answer.index):
+            return  # it ran again, and its arguments may be gone: nobody will see this failure
         subject = subjects.dead(spec.app, spec.name, call.call, answer.index)
         offset = answer.index - call.index
         record = call.copy(select=(offset, offset + 1)) if call.count else call
@@ -98,6 +101,19 @@ class Outcomes:
             await self._context.bus.queues.enqueue(subject, call.payload.body, headers)
         except SubjectFull:
             logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
+
+    async def _ended_well(self, call: str, index: int) -> bool:
+        subjects = self._context.subjects
+        stored = await self._context.bus.queues.latest(
+            subjects.stream("RES"), subjects.result(self._spec.app, call, index)
+        )
+        return stored is not None and stored.headers.get(h.STATUS) == Status.OK
+
+
+def _singly(answer: Answer) -> list[Answer]:
+    if not answer.count:
+        return [answer]
+    return [answer.copy(index=answer.index + offset, count=0) for offset in range(answer.count)]
 
 
 def timed_out(spec: FunctionSpec) -> FunctionTimeoutError:

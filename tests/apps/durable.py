@@ -35,6 +35,22 @@ def identity(value: Any) -> Any:
     return value
 
 
+def peak_memory() -> int:
+    """Bytes that this process had in memory at most."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+@app.function(max_containers=1)
+def size_and_peak(value: bytes) -> tuple[int, int]:
+    return len(value), peak_memory()
+
+
+@app.function()
+def with_shared(x: int, shared: bytes) -> tuple[int, int]:
+    return x, len(shared)
+
+
 @app.function(max_containers=2)
 def logged(path: str, x: int) -> int:
     time.sleep(0.003)

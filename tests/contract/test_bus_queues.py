@@ -549,6 +549,33 @@ async def test_messages_that_do_not_all_fit_are_not_stored(bus, name):
     assert await bus.queues.purge(name, f"{name}.>") == 0
 
 
+async def test_messages_are_stored_each_for_itself(bus, other, name):
+    spec = StreamSpec(name=name, subjects=(f"{name}.>",), kind="log", max_per_subject=1, allow_direct=True)
+    await bus.queues.ensure_stream(spec)
+
+    def message(n, body=b"first"):
+        return Outgoing(subject=f"{name}.{n}", body=body, headers={"N": str(n)}, msg_id="")
+
+    assert await bus.queues.enqueue_each([]) == []
+    assert await bus.queues.enqueue_each([message(n) for n in range(200)]) == [True] * 200
+    again = await other.queues.enqueue_each([message(n, b"second") for n in (5, 200, 7, 201)])
+    assert again == [False, True, False, True]
+    found = await bus.queues.latest_each(name, [f"{name}.{n}" for n in (5, 200)])
+    assert [found[f"{name}.{n}"].body for n in (5, 200)] == [b"first", b"second"]
+    assert found[f"{name}.200"].headers["N"] == "200"
+    twice = Outgoing(subject=f"{name}.id", body=b"", headers={}, msg_id="one")
+    assert await bus.queues.enqueue_each([twice, twice]) == [True, True]
+
+
+async def test_each_for_itself_a_full_stream_and_no_stream_are_errors(bus, name):
+    with pytest.raises(ConnectionError):
+        await bus.queues.enqueue_each([Outgoing(subject=f"{name}.1", body=b"", headers={}, msg_id="")], timeout=0.2)
+    await bus.queues.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",), max_bytes=20_000))
+    large = Outgoing(subject=f"{name}.1", body=b"x" * 30_000, headers={}, msg_id="")
+    with pytest.raises(QueueFull):
+        await bus.queues.enqueue_each([large])
+
+
 async def test_the_last_messages_of_many_subjects_are_read_at_once(bus, other, name):
     await bus.queues.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",), kind="log", allow_direct=True))
     for n in range(300):

@@ -79,6 +79,42 @@ async def test_a_deleted_blob_is_gone(blobs):
     assert await blobs.get("one", chunks, digest(data)) == data
 
 
+def shared(blobs, data, reference):
+    return blobs.share("content", data, reference=reference, ttl=60, keep=120)
+
+
+async def test_shared_content_goes_with_its_last_reference(blobs, other):
+    data = os.urandom(2_000_000)
+    chunks = await shared(blobs, data, "one")
+    assert chunks == 4
+    assert await shared(other.blobs, data, "two") == chunks
+    await blobs.release("content", "one")
+    await blobs.release("content", "one")
+    assert await blobs.get("content", chunks, digest(data)) == data
+    await other.blobs.release("content", "two")
+    with pytest.raises(DeserializationError):
+        await blobs.get("content", chunks, digest(data))
+    assert await shared(blobs, data, "three") == chunks
+    assert await blobs.get("content", chunks, digest(data)) == data
+
+
+async def test_who_holds_shared_content_can_read_it_whoever_releases_it_meanwhile(blobs, other):
+    data = os.urandom(600_000)
+    held = 0
+
+    async def use(which, name):
+        nonlocal held
+        for turn in range(15):
+            chunks = await shared(which, data, f"{name}x{turn}")
+            if chunks is not None:
+                assert await which.get("content", chunks, digest(data)) == data
+                await which.release("content", f"{name}x{turn}")
+                held += 1
+
+    await asyncio.gather(*(use((blobs, other.blobs)[n % 2], n) for n in range(6)))
+    assert held > 0
+
+
 async def test_blobs_expire(blobs):
     chunks = await blobs.put("one", b"data", ttl=1)
     await asyncio.sleep(1.5)

@@ -16,7 +16,8 @@ MSGPACK = "application/msgpack"
 PICKLE = "application/vnd.busfn.pickle"
 JSON = "application/json"
 
-_BLOB = re.compile(r"([A-Za-z0-9_-]{1,64}),([0-9]{1,18}),([0-9]{1,9}),([0-9a-f]{64})")
+_BLOB = re.compile(r"([A-Za-z0-9_-]{1,96}),([0-9]{1,18}),([0-9]{1,9}),([0-9a-f]{64})")
+_REFERENCE = re.compile(r"[A-Za-z0-9]{0,32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,18 +28,23 @@ class BlobRef:
     size: int
     chunks: int
     sha256: str
+    reference: str = ""
+    """Holds it, when others may hold it, too."""
 
     def encode(self) -> str:
         """As it stands in the ``Busfn-Blob`` header."""
         return f"{self.name},{self.size},{self.chunks},{self.sha256}"
 
     @classmethod
-    def decode(cls, text: str) -> BlobRef:
-        """Reads the header; raises `ProtocolError`."""
+    def decode(cls, text: str, reference: str = "") -> BlobRef:
+        """Reads the header, and the one with the reference; raises `ProtocolError`."""
         found = _BLOB.fullmatch(text)
         if found is None:
             raise ProtocolError(f"a blob reference is `name,size,chunks,sha256`, not {text[:200]!r}")
-        return cls(name=found[1], size=int(found[2]), chunks=int(found[3]), sha256=found[4])
+        if _REFERENCE.fullmatch(reference) is None:
+            raise ProtocolError(f"the holder of a blob is up to 32 letters and digits, not {reference[:200]!r}")
+        name, size, chunks, sha256 = found.groups()
+        return cls(name=name, size=int(size), chunks=int(chunks), sha256=sha256, reference=reference)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +55,7 @@ class Payload:
     body: bytes
     signature: str = ""
     blob: BlobRef | None = None
-    """Set while the body is kept elsewhere; ``body`` is empty then."""
+    """Set while the body is kept elsewhere, or its end is: it goes behind ``body``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,7 +296,7 @@ class Intake:
             await before
         if job.cancelled:
             return
-        await asyncio.gather(*(self._outcomes.store(job.wire, answer) for answer in answers))
+        await self._outcomes.store(job.wire, *answers)
         self._table.answered(job.slot, answers[-1].index - job.call.index + max(1, answers[-1].count))
 
     def _send(self, job: Job, answers: Sequence[Answer], reply: str) -> None:
