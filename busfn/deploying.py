@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from busfn.bundle import Plan, pack, plan
 from busfn.client import Client, ClientOptions
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from busfn.app import App
 
 FOR_EVER = 0.0
-STRATEGIES = ("rolling", "recreate")
+STRATEGIES: dict[str, Strategy] = {"rolling": "rolling", "recreate": "recreate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,13 @@ def draft(app: App, name: str | None = None) -> Draft:
 
 def deploy(made: Draft, *, env: str | None, tag: str, strategy: str) -> Deployment:
     """Store a draft as the next version of its app. Raises `ExecutionError` without a bus or a signing key."""
-    if strategy not in STRATEGIES:
+    wanted = STRATEGIES.get(strategy)
+    if wanted is None:
         raise InvalidError(f"`strategy` is one of {', '.join(STRATEGIES)}, not {strategy!r}")
     settings = load_settings(env=env)
     client = connect(settings)
     try:
-        return client.link.portal.run(_store(client, made, tag, cast(Strategy, strategy)))
+        return client.link.portal.run(_store(client, made, tag, wanted))
     finally:
         client.close()
 

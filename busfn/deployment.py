@@ -73,9 +73,10 @@ class Deployment:
     @classmethod
     def _from_dict(cls, text: str) -> Deployment:
         data = _object(text.encode())
-        known = {**data, "bundle": BlobRef.decode(data["bundle"])}
+        known: dict[str, Any] = {name: data[name] for name in cls.__slots__ if name in data}
+        known["bundle"] = BlobRef.decode(data["bundle"])
         known["functions"] = tuple(FunctionSpec.from_dict(one) for one in data["functions"])
-        return cls(**{name: known[name] for name in cls.__slots__ if name in known})
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

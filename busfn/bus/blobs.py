@@ -146,7 +146,7 @@ class NatsBlobs:
 
 
 def _expiry(seconds: float) -> dict[str, str]:
-    return {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"}
+    return {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"} if seconds > 0 else {}
 
 
 async def _digest(data: bytes) -> str:

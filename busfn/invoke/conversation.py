@@ -20,7 +20,7 @@ from busfn.invoke.payloads import discard, spills, stow
 from busfn.protocol.envelope import Answer, Call, Status, read_answer
 from busfn.spec import LOST_LIMIT
 
-UNSERVED_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.4)
+UNSERVED_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between tries while nobody serves the function: covers the moment between a crash and its replacement."""
 TICK = 1.0
 """Seconds between looks at silent calls."""

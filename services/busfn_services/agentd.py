@@ -26,7 +26,7 @@ def main() -> int:
         try:
             async with Supervisor(context, forks) as supervisor:
                 code = CodeStore(context, cache_folder(os.environ))
-                async with Agent(context, supervisor, code) as agent:
+                async with Agent(context, supervisor, code, orders.host) as agent:
                     say(event="ready", host=agent.host)
                     await stop.wait()
                     await agent.leave(GRACE)

@@ -24,6 +24,8 @@ class Orders:
     address: BusAddress
     env: str
     key: bytes | None = field(repr=False)
+    host: str = ""
+    """Names the host for controllers; one that is started again under its name replaces what died."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -37,6 +39,7 @@ class Orders:
             address=BusAddress.from_dict(data["address"]),
             env=data["env"],
             key=bytes.fromhex(data["key"]) or None,
+            host=data.get("host", ""),
         )
 
 

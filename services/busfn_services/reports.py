@@ -79,7 +79,7 @@ class Command:
     """What a controller, or a person, wants of a host."""
 
     op: str
-    """``report``, ``start``, ``drain`` or ``kill``."""
+    """``report``, ``start``, ``drain``, ``kill``, or ``ping``, which is not answered."""
     app: str = ""
     version: int = 0
     function: str = ""

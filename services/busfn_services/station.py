@@ -19,6 +19,7 @@ from busfn.errors import ConnectionError
 from busfn_services.child import Orders
 from busfn_services.home import Identity, Lock, write_private
 from busfn_services.kept import FIRST_PAUSE, KeptChild, Note
+from busfn_services.supervisor.agent import new_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +83,11 @@ class Station:
             if settings.signing_key is None:
                 self._note(f"no BUSFN_SIGNING_KEY is set: who deploys needs the one in {folder / 'identity.json'}")
             identity.save(folder)
-            return Orders(address=settings.address, env=settings.env, key=key)
+            return Orders(address=settings.address, env=settings.env, key=key, host=new_host())
         stack.push_async_callback(self._stop_server)
         server = self._server = await asyncio.to_thread(self._launch, identity)
         Identity(token=identity.token, signing_key=identity.signing_key, port=server.port).save(folder)
-        return Orders(address=server.address, env=settings.env, key=key)
+        return Orders(address=server.address, env=settings.env, key=key, host=new_host())
 
     def _launch(self, identity: Identity) -> EmbeddedServer:
         store, wanted = self._options.folder / "store", self._options.port or identity.port

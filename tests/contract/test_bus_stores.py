@@ -115,6 +115,12 @@ async def test_who_holds_shared_content_can_read_it_whoever_releases_it_meanwhil
     assert held > 0
 
 
+async def test_blobs_without_a_lifetime_stay(blobs):
+    chunks = await blobs.put("one", b"data", ttl=0)
+    await asyncio.sleep(1.5)
+    assert await blobs.get("one", chunks, digest(b"data")) == b"data"
+
+
 async def test_blobs_expire(blobs):
     chunks = await blobs.put("one", b"data", ttl=1)
     await asyncio.sleep(1.5)

@@ -38,7 +38,7 @@ class Pool:
 
     def __init__(self, context: Context, served: Served, launcher: Launcher, leads: Callable[[], bool]) -> None:
         self._bus = context.bus
-        self._served = served
+        self._served: Served = served
         self._spec = served.spec
         self._launcher = launcher
         self._leads = leads
@@ -75,7 +75,8 @@ class Pool:
         if served != self._served:
             if served.spec.version != self._spec.version:
                 self._backoff.succeeded()
-            self._served, self._spec = served, served.spec
+            self._served = served
+            self._spec = served.spec
             self._woken.set()
 
     def dismiss(self) -> None:

@@ -29,8 +29,8 @@ logger = logging.getLogger("busfn.agent")
 class Agent:
     """Obeys controllers on behalf of one supervisor; use it with ``async with``."""
 
-    def __init__(self, context: HostContext, supervisor: Supervisor, code: CodeStore) -> None:
-        self.host = f"h{new_call_id()[-12:]}"
+    def __init__(self, context: HostContext, supervisor: Supervisor, code: CodeStore, host: str = "") -> None:
+        self.host = host or new_host()
         self._bus = context.bus
         self._subjects = context.subjects
         self._supervisor = supervisor
@@ -107,6 +107,8 @@ class Agent:
         except Error as error:
             logger.warning("%s", error)
             return
+        if command.op == "ping":
+            return  # that it was delivered is all there is to know
         if command.epoch and command.epoch < self._epoch:
             self._answer(message, f"a controller that leads no more wanted to {command.op} here")
             return
@@ -147,6 +149,11 @@ class Agent:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def new_host() -> str:
+    """A name that no other host has."""
+    return f"h{new_call_id()[-12:]}"
 
 
 def _report(worker: Worker) -> WorkerReport:

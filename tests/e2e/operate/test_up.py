@@ -130,7 +130,8 @@ def _server_of(pid: int) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    lists = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
+    return [int(child) for one in lists for child in one.read_text().split()]
 
 
 def test_several_controllers_do_not_scale_twice_and_one_takes_over(up, script, eventually: Eventually) -> None:

@@ -12,9 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from busfn.bus.base import Bus, Message
+from busfn.bus.base import Bus, Channel, Message
 from busfn.errors import Error
 from busfn.protocol.subjects import Subjects
 from busfn.spec import FunctionSpec
@@ -23,6 +24,8 @@ from busfn_services.reports import Command, HostReport, WorkerReport
 
 SILENT = 5.0
 """Seconds without a report after which a host counts as gone; reports come every second."""
+PING_EVERY = 0.25
+"""Seconds between pings of a host: the server answers for one whose connection is gone, however it died."""
 SETTLING = 1.2
 """Seconds in which every host has reported once."""
 START_TIMEOUT = 30.0
@@ -43,6 +46,8 @@ class Listener(Protocol):
 class _Host:
     report: HostReport
     heard: float
+    pings: Channel
+    """Hears from the server that nobody listens there any more."""
 
 
 class Fleet:
@@ -64,6 +69,7 @@ class Fleet:
         await self._bus.subscribe(self._subjects.report("*"), self._on_report)
         self._bus.publish(self._subjects.command("all"), Command(op="report").encode())
         self._since = time.monotonic()
+        self._spawn(self._ping())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -149,12 +155,35 @@ class Fleet:
         known = self._hosts.get(report.host)
         before = {worker.name: worker for worker in known.report.workers} if known else {}
         if report.leaving and not report.workers:
-            self._hosts.pop(report.host, None)
+            self._forget(report.host)
+        elif known is not None:
+            known.report, known.heard = report, time.monotonic()
         else:
-            self._hosts[report.host] = _Host(report, time.monotonic())
+            pings = self._bus.channel(partial(self._on_silence, report.host))
+            self._hosts[report.host] = _Host(report, time.monotonic(), pings)
         self._tell(before, {worker.name: worker for worker in report.workers})
         for failure in report.failures:
             self._listener.failed(failure.app, failure.function, failure.version, failure.text)
+
+    async def _ping(self) -> None:
+        command = Command(op="ping").encode()
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            for name, host in self._hosts.items():
+                if host.report.workers and self._bus.connected:
+                    self._bus.publish(self._subjects.command(name), command, reply=host.pings.subject)
+
+    def _on_silence(self, name: str, message: Message) -> None:
+        host = self._hosts.get(name)
+        if host is not None and message.headers.get("Status") == "503":
+            logger.warning("host %s (%s) is gone, with %d workers", name, host.report.machine, len(host.report.workers))
+            self._forget(name)
+            self._tell({worker.name: worker for worker in host.report.workers}, {})
+
+    def _forget(self, name: str) -> None:
+        host = self._hosts.pop(name, None)
+        if host is not None:
+            host.pings.close()
 
     def _tell(self, before: dict[str, WorkerReport], now: dict[str, WorkerReport]) -> None:
         for name, worker in now.items():
