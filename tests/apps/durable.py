@@ -52,6 +52,16 @@ def held(path: str) -> str:
     return "done"
 
 
+@app.function(max_containers=2)
+def waits(path: str) -> int:
+    """Logs its process, and runs until it may go."""
+    log(path, os.getpid())
+    deadline = time.monotonic() + 90
+    while not Path(path + ".go").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return os.getpid()
+
+
 @app.function(max_containers=1)
 def fails_late(path: str) -> None:
     """Fails when the file is there."""
