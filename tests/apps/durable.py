@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,29 @@ def held(path: str) -> str:
     while not Path(path).exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     return "done"
+
+
+@app.function(max_containers=2)
+def noted(path: str, x: int) -> int:
+    log(path, x)
+    return x
+
+
+@app.function(retries=busfn.Retries(max_retries=2, initial_delay=0.1), timeout=1.0, max_containers=2)
+def poison(path: str, how: str) -> Any:
+    """Breaks its worker in the given way until it is fixed."""
+    if how.startswith("good") or Path(path + ".fixed").exists():
+        return how
+    log(path, how)
+    if how == "raise":
+        return 1 // 0
+    if how == "hang":
+        time.sleep(60)
+    elif how == "hang in C":
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        ctypes.PyDLL(None).sleep(60)
+    _die(how)
+    return threading.Lock()
 
 
 @app.function(max_containers=2)
@@ -108,8 +132,6 @@ def kills(path: str, x: int) -> int:
 
 @app.function()
 def unsendable() -> Any:
-    import threading
-
     return threading.Lock()
 
 
