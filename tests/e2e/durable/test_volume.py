@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -91,11 +92,8 @@ def test_a_queue_of_single_inputs_and_of_chunks_is_cancelled_in_one_go(
     jobs, subject = link.subjects.stream("JOBS"), link.subjects.job("durable", "square", call.object_id.split(".")[-1])
 
     async def publish_alone() -> None:
-        for _ in range(size // 100):
-            for _ in range(100):
-                link.bus.publish(subject, b"4")
-            await link.bus.writable()
-        await link.bus.flush(60)
+        for _ in range(size // 500):
+            await asyncio.gather(*(link.bus.queues.enqueue(subject, b"4") for _ in range(500)))
 
     link.portal.run(publish_alone())
     waiting = link.portal.run(link.bus.queues.lag(jobs, link.subjects.consumer("durable", "square"))).pending
