@@ -177,13 +177,16 @@ def dying(path: str, x: int) -> int:
     """Whoever finds the order to die obeys once. Logs when an input starts and ends, and its process."""
     log(path, f"start {x} {os.getpid()} {time.time()}")
     time.sleep(0.005 + 0.045 * (x % 10) / 9)
-    order = Path(path + ".die")
+    order, died = Path(path + ".die"), Path(f"{path}.died.{x}")
     try:
+        if died.exists():  # an input that takes three workers down is given up
+            raise FileNotFoundError
         death = order.read_text()
         order.unlink()
     except FileNotFoundError:
         log(path, f"end {x} {os.getpid()} {time.time()}")
         return x
+    died.touch()
     log(path, f"death {x} {os.getpid()} {time.time()}")
     _die(death)
     return -1
