@@ -16,8 +16,8 @@ _OURS = ("republish", "allow_direct", "allow_msg_ttl", "allow_atomic")
 
 def layout_of(config: Mapping[str, Any]) -> int:
     """The layout that a stream's configuration names, 0 for none."""
-    metadata: Mapping[str, Any] = config.get("metadata") or {}
-    text = str(metadata.get(KEY, "0"))
+    metadata: Mapping[str, str] = config.get("metadata") or {}
+    text = metadata.get(KEY, "0")
     return int(text) if text.isdigit() else 0
 
 

@@ -20,6 +20,8 @@ from busfn_services.handon import Context, failure_answer
 
 logger = logging.getLogger("busfn.outcomes")
 
+LETTER_PAUSE = 0.5
+"""Seconds in which the dead letter of an input that is retried goes."""
 NEVER_RETRIED = (BadCall, DeserializationError, SerializationError, InternalFailure)
 """Another attempt would end the same way; lost workers are counted apart."""
 
@@ -97,10 +99,13 @@ class Outcomes:
         offset = answer.index - call.index
         record = call.copy(select=(offset, offset + 1)) if call.count else call
         headers = {**record.headers(), h.REASON: answer.text.partition(":")[0], h.ERROR: answer.headers()[h.ERROR]}
-        try:
-            await self._context.bus.queues.enqueue(subject, call.payload.body, headers)
-        except SubjectFull:
-            logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
+        for pause in (LETTER_PAUSE, 0.0):
+            try:
+                await self._context.bus.queues.enqueue(subject, call.payload.body, headers)
+                return
+            except SubjectFull:  # it ran twice; or a retry has queued it, and is about to drop its old letter
+                await asyncio.sleep(pause)
+        logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
 
     async def _ended_well(self, call: str, index: int) -> bool:
         subjects = self._context.subjects

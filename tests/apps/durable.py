@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,39 @@ def pid_when(path: str) -> int:
     return os.getpid()
 
 
+@app.function(max_containers=2)
+def noted(path: str, x: int) -> int:
+    log(path, x)
+    return x
+
+
+@app.function(retries=busfn.Retries(max_retries=2, initial_delay=0.1), timeout=1.0, max_containers=2)
+def poison(path: str, how: str) -> Any:
+    """Breaks its worker in the given way until it is fixed."""
+    if how.startswith("good") or Path(path + ".fixed").exists():
+        return how
+    log(path, how)
+    if how == "raise":
+        return 1 // 0
+    if how == "hang":
+        time.sleep(60)
+    elif how == "hang in C":
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        ctypes.PyDLL(None).sleep(60)
+    _die(how)
+    return threading.Lock()
+
+
+@app.function(max_containers=2)
+def waits(path: str) -> int:
+    """Logs its process, and runs until it may go."""
+    log(path, os.getpid())
+    deadline = time.monotonic() + 90
+    while not Path(path + ".go").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return os.getpid()
+
+
 @app.function(max_containers=1)
 def fails_late(path: str) -> None:
     """Fails when the file is there."""
@@ -121,8 +155,6 @@ def kills(path: str, x: int) -> int:
 
 @app.function()
 def unsendable() -> Any:
-    import threading
-
     return threading.Lock()
 
 
@@ -174,13 +206,16 @@ def dying(path: str, x: int) -> int:
     """Whoever finds the order to die obeys once. Logs when an input starts and ends, and its process."""
     log(path, f"start {x} {os.getpid()} {time.time()}")
     time.sleep(0.005 + 0.045 * (x % 10) / 9)
-    order = Path(path + ".die")
+    order, died = Path(path + ".die"), Path(f"{path}.died.{x}")
     try:
+        if died.exists():  # an input that takes three workers down is given up
+            raise FileNotFoundError
         death = order.read_text()
         order.unlink()
     except FileNotFoundError:
         log(path, f"end {x} {os.getpid()} {time.time()}")
         return x
+    died.touch()
     log(path, f"death {x} {os.getpid()} {time.time()}")
     _die(death)
     return -1

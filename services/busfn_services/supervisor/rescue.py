@@ -14,13 +14,15 @@ from busfn_services.flight import Entry, Kind
 from busfn_services.handon import EMPTY, Context, beat, failure_answer, may_answer, refuse
 from busfn_services.outcomes import Outcomes, next_attempt, retry_delay
 from busfn_services.outcomes import timed_out as timeout_error
-from busfn_services.supervisor.recovery import recover
+from busfn_services.supervisor.recovery import blameless, recover
 from busfn_services.supervisor.worker import Worker
 
 logger = logging.getLogger("busfn.supervisor")
 
 LEASE = 30.0
 """Seconds after which the server hands out again what a lost worker held."""
+MOST_RELEASED = 10_000
+"""Messages whose release is remembered."""
 PAUSE = 1.0
 """Seconds between attempts."""
 
@@ -33,12 +35,15 @@ class Rescue:
         self._bus = context.bus
         self._subjects = context.subjects
         self._codecs = context.codecs
+        self._released: dict[int, int] = {}
+        """How often messages were handed out again after they had lost a worker, by number, oldest first."""
 
     async def all(self, worker: Worker, entries: list[Entry], cancelled: Container[str]) -> None:
         """Take care of every message that the worker held; those of ``cancelled`` calls are just forgotten.
 
         While the bus is away it is tried again, until the server has taken the messages back by itself.
         """
+        entries = blameless(entries)
         end = time.monotonic() + LEASE
         while entries := [entry for entry in entries if not await self._saved(worker, entry, cancelled)]:
             if time.monotonic() > end:
@@ -58,29 +63,41 @@ class Rescue:
         if entry.call not in cancelled:
             timed_out = worker.killed_for is not None and worker.killed_for.accepted == entry.accepted
             if entry.kind is Kind.JOB:
-                await self._requeue(worker, entry, timed_out=timed_out)
+                if await self._requeue(worker, entry, timed_out=timed_out):
+                    self._bus.queues.settle(entry.token, Verdict.NAK)
+                    return
             else:
                 self._tell_caller(worker, entry, timed_out=timed_out)
         if entry.token:
             self._bus.queues.settle(entry.token, Verdict.ACK)
 
-    async def _requeue(self, worker: Worker, entry: Entry, *, timed_out: bool) -> None:
+    async def _requeue(self, worker: Worker, entry: Entry, *, timed_out: bool) -> bool:
+        """Put back what is to be done again; tells whether the message itself is to be handed out again."""
         message = await self._bus.queues.peek(self._subjects.stream("JOBS"), entry.sequence)
         if message is None:  # it was acked in its last moment
-            return
+            return False
         call = read_call(message.headers, message.body, reply="", call=entry.call)
-        verdicts = recover(call, entry, hopeless=timed_out)
+        verdicts = recover(call, entry, hopeless=timed_out, released=self._released.get(entry.sequence, 0))
+        if verdicts.release:
+            self._note_release(entry.sequence)
+            return True
         for again in verdicts.again:
             await self._enqueue(worker, again, entry.sequence)
         if verdicts.failed is not None:
             await self._give_up(worker, verdicts.failed, entry.sequence, timed_out=timed_out)
+        return False
+
+    def _note_release(self, sequence: int) -> None:
+        self._released[sequence] = self._released.pop(sequence, 0) + 1
+        if len(self._released) > MOST_RELEASED:
+            self._released.pop(next(iter(self._released)))
 
     async def _give_up(self, worker: Worker, call: Call, lost: int, *, timed_out: bool) -> None:
         """An input that is not run again for a lost worker; a timeout is an ordinary failure, which may be retried."""
         error = self._error(worker, call.crashes, timed_out)
         delay = retry_delay(worker.spec, call, error) if timed_out else None
         if delay is not None:
-            await self._enqueue(worker, next_attempt(call.copy(crashes=call.crashes - 1), delay), lost)
+            await self._enqueue(worker, next_attempt(call, delay), lost)
         elif call.reply:
             refuse(self._bus, self._codecs, call, error)
         else:

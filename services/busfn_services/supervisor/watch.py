@@ -45,16 +45,18 @@ class Watch:
         """What is due at ``now`` (monotonic seconds)."""
         due: list[tuple[Duty, Entry]] = []
         current: dict[int, _Seen] = {}
+        entries = list(entries)
+        running = max((entry.started for _, entry in entries), default=0.0)
         for slot, entry in entries:
             seen = self._seen.get(slot)
             if seen is None or seen.accepted != entry.accepted:
                 seen = _Seen(entry.accepted, entry.accepted)
             current[slot] = seen
-            due.extend((duty, entry) for duty in self._of(seen, entry, now))
+            due.extend((duty, entry) for duty in self._of(seen, entry, now, running))
         self._seen = current
         return due
 
-    def _of(self, seen: _Seen, entry: Entry, now: float) -> list[Duty]:
+    def _of(self, seen: _Seen, entry: Entry, now: float, running: float) -> list[Duty]:
         due: list[Duty] = []
         if entry.token and now - seen.renewed >= LEASE_EVERY:
             seen.renewed = now
@@ -63,7 +65,8 @@ class Watch:
         if interactive and now - entry.accepted >= BEAT_AFTER and now - seen.beaten >= BEAT_EVERY:
             seen.beaten = now
             due.append(Duty.BEAT)
-        if entry.started and now - entry.started >= self.timeout:
+        # What was started before is done, even if its worker had no time yet to say so.
+        if entry.started and entry.started == running and now - entry.started >= self.timeout:
             due.extend(self._overdue(seen, entry, now))
         return due
 

@@ -65,7 +65,8 @@ def test_workers_that_die_all_the_time_lose_and_double_nothing(
             if death == "kill":
                 kill_somebody(path)
             else:
-                Path(path + ".die").write_text(death)  # the body that sees it first takes its worker down
+                Path(path + ".order").write_text(death)
+                os.replace(path + ".order", path + ".die")  # the body that sees it first takes its worker down
 
     began = time.time()
     calls = [named("dying").spawn(path, x) for x in range(size)]

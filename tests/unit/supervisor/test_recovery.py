@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call
 from busfn.spec import LOST_LIMIT
 from busfn_services.flight import Entry, Kind
-from busfn_services.supervisor.recovery import Verdicts, recover
+from busfn_services.supervisor.recovery import Verdicts, blameless, recover
 
 
 def message(count: int = 0, select: tuple[int, int] | None = None, crashes: int = 0) -> Call:
@@ -59,6 +61,24 @@ def test_a_single_input_that_ran_is_queued_with_one_crash_more():
     assert recover(call, entry(0, 1, 1), hopeless=False) == Verdicts([call.copy(crashes=1)], None)
 
 
+def test_a_spawned_input_keeps_its_place_after_a_crash_until_it_is_given_up():
+    call = message().copy(reply="")
+    history = [recover(call, entry(0, 1, 1), hopeless=False, released=times) for times in range(LOST_LIMIT)]
+    assert history[:-1] == [Verdicts([], None, release=True)] * (LOST_LIMIT - 1)
+    assert (history[-1].again, history[-1].failed.crashes, history[-1].release) == ([], LOST_LIMIT, False)
+
+
+def test_a_spawned_input_over_its_time_is_given_up_without_a_crash_on_its_record():
+    verdicts = recover(message().copy(reply=""), entry(0, 1, 1), hopeless=True)
+    assert (verdicts.failed.crashes, verdicts.release) == (0, False)
+
+
+def test_a_spawned_input_that_was_not_started_is_queued_as_it_was():
+    call = message().copy(reply="")
+    assert recover(call, entry(0, 0, 1), hopeless=False) == Verdicts([call], None)
+    assert recover(call, entry(0, 0, 1), hopeless=False, released=1) == Verdicts([call], None)
+
+
 def test_a_single_input_is_given_up_at_the_limit():
     history = [recover(message(crashes=crashes), entry(0, 1, 1), hopeless=False) for crashes in range(LOST_LIMIT)]
     assert [verdicts.failed is not None for verdicts in history] == [False] * (LOST_LIMIT - 1) + [True]
@@ -68,11 +88,18 @@ def test_a_single_input_is_given_up_at_the_limit():
 
 def test_a_single_input_that_was_over_its_time_is_given_up_at_once():
     verdicts = recover(message(), entry(0, 1, 1), hopeless=True)
-    assert (verdicts.again, verdicts.failed.crashes) == ([], 1)
+    assert (verdicts.again, verdicts.failed.crashes) == ([], 0)
 
 
 def test_a_single_input_that_was_answered_is_done():
     assert recover(message(), entry(1, 1, 1), hopeless=False) == Verdicts([], None)
+
+
+def test_only_what_was_started_last_is_suspected():
+    first, second, waiting = replace(entry(0, 1, 1), started=5.0), replace(entry(2, 4, 9), started=6.0), entry(0, 0, 1)
+    assert blameless([first, second, waiting]) == [replace(first, upto=0), second, waiting]
+    assert blameless([waiting]) == [waiting]
+    assert blameless([]) == []
 
 
 # Chunks
@@ -138,7 +165,8 @@ def test_only_what_was_started_is_blamed(holding, hopeless):
         assert piece.crashes in (call.crashes, call.crashes + 1)
         if piece.crashes > call.crashes:
             assert set(offsets(piece)) <= set(range(record.cursor, record.upto))
-    if record.upto > record.cursor:
+    over_time = hopeless and verdicts.failed is not None
+    if record.upto > record.cursor and not over_time:
         assert record.upto - 1 in [
             offset for piece in pieces(verdicts) if piece.crashes > call.crashes for offset in offsets(piece)
         ]
