@@ -87,7 +87,7 @@ def _measure(plan: Plan, row: Row, process: SubjectProcess, findings: Findings) 
 def _installed(peers: Sequence[Contender], findings: Findings) -> Iterator[Contender]:
     for peer in peers:
         if not interpreter(peer).exists():
-            findings.failures.append(Failure(peer.name, "", "not installed: make bench-peers"))
+            findings.failures.append(Failure(peer.name, "", "not installed: python -m bench --install"))
         elif peer.redis and find_redis() is None:
             findings.failures.append(Failure(peer.name, "", "not installed: redis-server"))
         else:

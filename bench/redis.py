@@ -27,19 +27,9 @@ class Redis:
         self._folder = tempfile.mkdtemp(prefix="bench-redis-")
         port = _free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
-        options = [
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            self._folder,
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
-        self._process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
+        place = ["--port", str(port), "--bind", "127.0.0.1", "--dir", self._folder]
+        command = [binary, *place, "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _wait_for(port)
         return self
 

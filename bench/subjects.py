@@ -48,6 +48,65 @@ PEERS: tuple[Contender, ...] = (
         module="bench.peers.process_pool",
         setup="concurrent.futures.ProcessPoolExecutor(2); `map` in chunks is `chunksize=64`",
     ),
+    Contender(
+        name="grpc",
+        module="bench.peers.grpc_python",
+        venv="grpc",
+        requirements=("grpcio>=1.66",),
+        packages=("grpcio",),
+        setup="two asyncio servers, no broker; bytes as messages (no protobuf); a blocking client for single calls and"
+        " streams, with SingleThreadedUnaryStream, and grpc.aio for calls in flight",
+    ),
+    Contender(
+        name="ray",
+        module="bench.peers.ray_actors",
+        venv="ray",
+        requirements=("ray>=2.40",),
+        packages=("ray",),
+        framework=True,
+        setup="two actors (direct calls, no scheduling per task), no dashboard, no logs to the driver; chunks of 64 by"
+        " hand, ActorPool for bodies",
+    ),
+    Contender(
+        name="dask",
+        module="bench.peers.dask_distributed",
+        venv="dask",
+        requirements=("distributed>=2024.12",),
+        packages=("dask", "distributed"),
+        framework=True,
+        setup="LocalCluster of two processes of one thread, no dashboard, no compression; chunks of 64 by hand",
+    ),
+    Contender(
+        name="celery",
+        module="bench.peers.celery_redis",
+        venv="celery",
+        requirements=("celery[redis]>=5.4", "hiredis"),
+        packages=("celery", "redis", "hiredis"),
+        framework=True,
+        redis=True,
+        setup="prefork, two processes, worker_prefetch_multiplier=64, no gossip, mingle, heartbeat or events, one"
+        " producer for many sends, results in Redis; chunks by `task.chunks(..., 64)`",
+    ),
+    Contender(
+        name="dramatiq",
+        module="bench.peers.dramatiq_redis",
+        venv="dramatiq",
+        requirements=("dramatiq[redis]>=1.17", "hiredis"),
+        packages=("dramatiq", "redis", "hiredis"),
+        framework=True,
+        redis=True,
+        setup="two processes of one thread, prefetch of 128, only the middleware it needs, results in Redis",
+    ),
+    Contender(
+        name="faststream",
+        module="bench.peers.faststream_nats",
+        venv="faststream",
+        requirements=("faststream[nats]>=0.5", "uvloop"),
+        packages=("faststream", "nats-py", "uvloop"),
+        framework=True,
+        setup="NATS request and reply, two processes in a queue group, uvloop on both sides, no logger; the default of"
+        " one message at a time was faster than max_workers=64",
+    ),
 )
 
 QUICK = frozenset(("nats", "nats-uvloop", "pool"))
