@@ -48,26 +48,39 @@ class Findings:
 
 
 def run(plan: Plan, say: Say) -> Results:
-    """Measure everything; what cannot be measured is told, never guessed."""
+    """Measure everything; what cannot be measured is told, never guessed. Ctrl-C ends it with what there is by then."""
     findings = Findings()
     contenders = [BUSFN, *_installed(plan.peers, findings)]
-    with _environment(contenders) as environ:
-        for number in range(plan.rounds):
-            for group in groups(contenders):
-                say(f"round {number + 1} of {plan.rounds}: {', '.join(one.name for one in group)}")
-                _round(plan, number, group, environ, findings)
+    try:
+        with _environment(contenders) as environ:
+            for number in range(plan.rounds):
+                for group in groups(contenders):
+                    say(f"round {number + 1} of {plan.rounds}: {', '.join(one.name for one in group)}")
+                    _round(_Round(plan, number, environ, findings, say), group)
+    except KeyboardInterrupt:
+        say("interrupted: this is what there is")
     return Results(plan.rows, [one.name for one in contenders], findings.samples, findings.failures, gather(contenders))
 
 
-def _round(plan: Plan, number: int, group: list[Contender], environ: dict[str, str], findings: Findings) -> None:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    plan: Plan
+    number: int
+    environ: dict[str, str]
+    findings: Findings
+    say: Say
+
+
+def _round(this: _Round, group: list[Contender]) -> None:
     with ExitStack() as stack:
-        running = [stack.enter_context(SubjectProcess(one, environ)) for one in group]
+        running = [stack.enter_context(SubjectProcess(one, this.environ)) for one in group]
         for process in running:
-            findings.note(process.contender.name, "up", process.first_result)
-        for row in plan.rows:
-            if row.name != "up" and not (row.once and number):
-                for process in _turns(running, number):
-                    _measure(plan, row, process, findings)
+            this.findings.note(process.contender.name, "up", process.first_result)
+        for row in this.plan.rows:
+            if row.name != "up" and not (row.once and this.number):
+                this.say(f"  {row.name}")
+                for process in _turns(running, this.number):
+                    _measure(this.plan, row, process, this.findings)
 
 
 def _turns(running: list[SubjectProcess], number: int) -> list[SubjectProcess]:
