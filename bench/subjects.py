@@ -65,7 +65,7 @@ PEERS: tuple[Contender, ...] = (
         packages=("ray",),
         framework=True,
         setup="two actors (direct calls, no scheduling per task), no dashboard, no logs to the driver; chunks of 64 by"
-        " hand, ActorPool for bodies",
+        " hand, tasks for bodies",
     ),
     Contender(
         name="dask",
@@ -95,7 +95,7 @@ PEERS: tuple[Contender, ...] = (
         packages=("dramatiq", "redis", "hiredis"),
         framework=True,
         redis=True,
-        setup="two processes of one thread, prefetch of 128, only the middleware it needs, results in Redis",
+        setup="two processes of one thread, prefetch of 128 (1 for bodies), minimal middleware, results in Redis",
     ),
     Contender(
         name="faststream",

@@ -23,7 +23,7 @@ def noop(x):
     return x
 
 
-@dramatiq.actor(store_results=True)
+@dramatiq.actor(store_results=True, queue_name="bodies")
 def sleeps(seconds):
     time.sleep(seconds)
     return seconds

@@ -1,4 +1,4 @@
-"""Dramatiq on Redis: two processes of one thread, a deep prefetch, only the middleware that results need."""
+"""Dramatiq on Redis: two processes of one thread; a deep prefetch for no-ops; only the middleware that results need."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Dramatiq(Subject):
     """Results in the same Redis."""
 
     def open(self) -> None:
-        command = [sys.executable, "-m", "dramatiq", "bench.peers.dramatiq_app", "-p", str(WORKERS), "-t", "1"]
-        self._worker = subprocess.Popen(command, env={**os.environ, "dramatiq_queue_prefetch": "128"})
+        self._workers = [start("default", prefetch=128), start("bodies", prefetch=1)]
 
     def close(self) -> None:
-        self._worker.terminate()
-        self._worker.wait()
+        for worker in self._workers:
+            worker.terminate()
+            worker.wait()
 
     def call(self, x: int) -> int:
         return wait(noop.send(x))
@@ -44,6 +44,13 @@ class Dramatiq(Subject):
 
     def finish(self, handle: list) -> int:
         return sum(1 for message in handle if wait(message) is not None)
+
+
+def start(queue: str, prefetch: int) -> subprocess.Popen[bytes]:
+    """Two processes for a queue: what is prefetched is not shared, which long bodies would suffer from."""
+    command = [sys.executable, "-m", "dramatiq", "bench.peers.dramatiq_app", "-p", str(WORKERS), "-t", "1"]
+    environ = {**os.environ, "dramatiq_queue_prefetch": str(prefetch)}
+    return subprocess.Popen([*command, "--queues", queue], env=environ)
 
 
 def wait(message):

@@ -11,7 +11,6 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
-from ray.util import ActorPool
 
 from bench.serving import serve
 from bench.subject import WORKERS, Subject, chunks
@@ -25,10 +24,6 @@ class Worker:
     def chunk(self, xs):
         return [self.noop(x) for x in xs]
 
-    def sleeps(self, seconds):
-        time.sleep(seconds)
-        return seconds
-
     def echo(self, payload):
         return payload
 
@@ -36,6 +31,13 @@ class Worker:
     def items(self, count):
         for x in range(count):  # noqa: UP028 (Ray sends into the generator, which a range cannot take)
             yield x
+
+
+@ray.remote(num_cpus=1)
+def sleeps(seconds):
+    """A task: they go to whoever is free, as calls of actors do not."""
+    time.sleep(seconds)
+    return seconds
 
 
 class Ray(Subject):
@@ -75,7 +77,7 @@ class Ray(Subject):
         return chain.from_iterable(ray.get(refs))
 
     def map_sleep(self, seconds: Sequence[float]) -> Iterable[float]:
-        return ActorPool(self._workers).map(lambda actor, s: actor.sleeps.remote(s), seconds)
+        return ray.get([sleeps.remote(s) for s in seconds])
 
     def items(self, count: int) -> Iterator[int]:
         for ref in self._workers[0].items.remote(count):
