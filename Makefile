@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lint fmt clean
+.PHONY: help demo test bench lint fmt clean
 .NOTPARALLEL: # two pips must not work on one environment
 
 help: ## Show this list.
@@ -17,6 +17,14 @@ demo: $(VENV)/.installed ## Run examples/hello.py: starts a NATS server and work
 
 test: $(VENV)/.installed-dev ## Run the tests.
 	$(BIN)/pytest -q
+
+bench: $(VENV)/.installed-bench ## Measure busfn and its peers, and write docs/bench; QUICK=1 takes about two minutes and writes nothing.
+ifdef QUICK
+	$(BIN)/python -m bench --quick
+else
+	$(BIN)/python -m bench --install || true
+	$(BIN)/python -m bench --json docs/bench/results.json --markdown docs/bench/results.md --plots docs/bench
+endif
 
 lint: $(VENV)/.installed-dev ## Check style, types, imports and sizes.
 	$(BIN)/ruff check
@@ -31,7 +39,7 @@ fmt: $(VENV)/.installed-dev ## Format the code and fix what can be fixed.
 	$(BIN)/ruff format
 
 clean: ## Remove the environment, caches and builds.
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) bench/.venvs bench/results build dist *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -50,3 +58,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.made
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.made
 	$(PIP) install -q -e '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml $(VENV)/.made
+	$(PIP) install -q -e '.[bench]'
+	@touch $@
