@@ -9,7 +9,7 @@ to a task or a thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Protocol
 
@@ -122,6 +122,8 @@ class Lag:
     """Handed out and not yet settled."""
     waiting: int
     """Pull requests that wait for a message."""
+    delivered: int = field(default=0, compare=False)
+    """Deliveries so far, repeated ones included."""
 
 
 class Subscription(Protocol):
@@ -142,6 +144,11 @@ class Channel(Protocol):
 
 class Puller(Protocol):
     """A standing request for deliveries."""
+
+    @property
+    def heard(self) -> float:
+        """When (monotonic seconds) the bus last said a word of it; now, while nothing is asked for."""
+        ...
 
     def wake(self) -> None:
         """Capacity may have grown: ask for more deliveries now."""

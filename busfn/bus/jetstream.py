@@ -263,7 +263,8 @@ class NatsQueues:
             if error.code in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
                 raise NotFoundError(f"there is no consumer {consumer} on {stream}") from error
             raise
-        return Lag(info["num_pending"], info["num_ack_pending"], info["num_waiting"])
+        delivered = int(info["delivered"]["consumer_seq"])
+        return Lag(info["num_pending"], info["num_ack_pending"], info["num_waiting"], delivered)
 
     async def delete_consumer(self, stream: str, consumer: str) -> None:
         self._specs.pop((stream, consumer), None)

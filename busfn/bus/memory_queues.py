@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,10 @@ class MemoryPuller:
         self._stopped = False
         stream.pullers_of(consumer).append(self)
         stream.serve()
+
+    @property
+    def heard(self) -> float:
+        return time.monotonic()
 
     def room(self) -> int:
         """How many deliveries it can take beyond those on their way to it."""

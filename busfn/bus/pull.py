@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -70,12 +71,16 @@ class NatsPuller:
         self._pulls = 0
         self._scheduled = False
         self._stopped = False
-        self._heard = self._loop.time()
+        self._heard = time.monotonic()
         self._pause = _FIRST_PAUSE
         self._repairing: asyncio.Task[None] | None = None
         self._subscription = bus.listen(f"{self._inbox}.*", self._receive)
         self._timer = self._loop.call_later(HEARTBEAT, self._watch)
         self.wake()
+
+    @property
+    def heard(self) -> float:
+        return self._heard if self._asked else time.monotonic()
 
     # asking
 
@@ -95,7 +100,7 @@ class NatsPuller:
 
     def _ask(self, batch: int) -> None:
         if self._asked == 0:
-            self._heard = self._loop.time()
+            self._heard = time.monotonic()
         self._asked += batch
         self._pulls += 1
         request = {"batch": batch, "expires": int(EXPIRES * _NANO), "idle_heartbeat": int(HEARTBEAT * _NANO)}
@@ -109,7 +114,7 @@ class NatsPuller:
         """Two missed heartbeats: the server has lost our pulls without telling."""
         if self._stopped:
             return
-        if self._asked and self._bus.connected and self._loop.time() - self._heard > 2 * HEARTBEAT + 1.0:
+        if self._asked and self._bus.connected and time.monotonic() - self._heard > 2 * HEARTBEAT + 1.0:
             log.warning("%s on %s: no heartbeat, asking again", self._consumer, self._stream)
             self.void()
             self.wake()
@@ -118,7 +123,7 @@ class NatsPuller:
     # receiving
 
     def _receive(self, message: Inbound) -> None:
-        self._heard = self._loop.time()
+        self._heard = time.monotonic()
         status = message.status
         if status:
             self._notice(status, message)

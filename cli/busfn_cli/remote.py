@@ -9,10 +9,17 @@ import typer
 
 from busfn.binding import DEFAULT
 from busfn.client import Client, ClientOptions
-from busfn.config import load_settings
+from busfn.config import BusAddress, load_settings
 from busfn.errors import ExecutionError
 from busfn_cli.console import Console
 from busfn_cli.tracebacks import describe
+
+
+def shown_address(address: BusAddress, *, own: bool) -> str:
+    """Where the bus is, for people; the token of a server of ``own`` is for whoever started us."""
+    if own:
+        return address.servers[0].replace("://", f"://{address.token}@", 1)
+    return ", ".join(address.servers)
 
 
 @contextmanager

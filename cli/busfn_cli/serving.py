@@ -16,6 +16,7 @@ from busfn.refs import load, parse_ref, resolve
 from busfn.sources import specs
 from busfn.spec import FunctionSpec
 from busfn_cli.console import Console
+from busfn_cli.remote import shown_address
 from busfn_cli.target import choose
 from busfn_cli.tracebacks import describe
 from busfn_services.microservice import Microservice, ServiceOptions
@@ -44,7 +45,12 @@ def serve(request: ServeRequest, console: Console) -> int:
             options = ServiceOptions(
                 specs=chosen, address=address, env=settings.env, key=key, processes=request.processes
             )
-            service = Microservice(options, forks, console.log, lambda: _announce(console, address, settings))
+            service = Microservice(
+                options,
+                forks,
+                console.log,
+                lambda: console.result(f"ready {shown_address(address, own=settings.address is None)}"),
+            )
             return run_service(service.run)
     except BaseException as error:
         if isinstance(error, SystemExit):
@@ -79,10 +85,3 @@ def _bus(settings: Settings, stack: ExitStack) -> tuple[BusAddress, bytes | None
     stack.callback(server.stop)
     server.wait_ready()
     return server.address, settings.signing_key or secrets.token_bytes(32)
-
-
-def _announce(console: Console, address: BusAddress, settings: Settings) -> None:
-    where = address.servers[0]
-    if settings.address is None:  # our own server: its token is for whoever started us
-        where = where.replace("nats://", f"nats://{address.token}@")
-    console.result(f"ready {where}")

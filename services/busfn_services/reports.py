@@ -28,6 +28,8 @@ class WorkerReport:
     """Seconds since it had nothing to do; 0 while it is busy."""
     held: int = 0
     """Deliveries that it has and did not settle yet."""
+    deaf_for: float = 0.0
+    """Seconds since the bus last answered it; a few are normal."""
     mean_run: float = 0.0
     """Seconds that a message takes on average; 0 before the first has finished."""
     running_for: float = 0.0

@@ -9,7 +9,9 @@ import typer
 
 from busfn_cli.commands import app, call, dead, function, worker
 from busfn_cli.commands.deploy import deploy
+from busfn_cli.commands.health import health
 from busfn_cli.commands.run import run
+from busfn_cli.commands.serve import serve
 from busfn_cli.commands.up import up, url
 
 FOR_THE_FUNCTION = {"allow_extra_args": True, "allow_interspersed_args": False}
@@ -40,6 +42,8 @@ def build() -> typer.Typer:
     cli.command(no_args_is_help=True)(deploy)
     cli.command()(up)
     cli.command()(url)
+    cli.command()(health)
+    cli.command(no_args_is_help=True)(serve)
     for name, (help_, commands) in GROUPS.items():
         cli.add_typer(_group(*commands), name=name, help=help_)
     return cli

@@ -7,7 +7,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from busfn.errors import Error, ServiceError
+from busfn.bus.base import ConsumerSpec, Lag
+from busfn.errors import Error, NotFoundError, ServiceError
 from busfn.status import FunctionStatus
 from busfn.streams import consumers
 from busfn_services.controller.activator import Activator
@@ -17,6 +18,7 @@ from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView
 from busfn_services.controller.rollout import Rollout, as_seen_by, roll
 from busfn_services.controller.status import status_of
 from busfn_services.controller.wanted import Served
+from busfn_services.controller.watchdog import Watchdog
 from busfn_services.handon import Context
 
 TICK = 0.25
@@ -42,7 +44,8 @@ class Pool:
         self._spec = served.spec
         self._launcher = launcher
         self._leads = leads
-        self._consumers = consumers(context.subjects, served.spec.app, served.spec.name)
+        found = consumers(context.subjects, served.spec.app, served.spec.name)
+        self._consumers = {consumer: Watchdog() for consumer in found}
         self._woken = asyncio.Event()
         self._woken_at = 0.0
         self._activator = Activator(context, served.spec, self._woken.set)
@@ -165,8 +168,26 @@ class Pool:
         return pausing
 
     async def _lag(self) -> tuple[int, int]:
-        lags = [await self._bus.queues.lag(consumer.stream, consumer.name) for consumer in self._consumers]
+        lags = [await self._look_at(consumer, watchdog) for consumer, watchdog in self._consumers.items()]
         return sum(lag.pending for lag in lags), sum(lag.unsettled for lag in lags)
+
+    async def _look_at(self, consumer: ConsumerSpec, watchdog: Watchdog) -> Lag:
+        """What waits in a consumer; one that somebody has deleted, or that is stuck, is made again."""
+        queues = self._bus.queues
+        try:
+            lag = await queues.lag(consumer.stream, consumer.name)
+        except NotFoundError:
+            logger.warning("%s: consumer %s was deleted; it is made again", self._spec.label, consumer.name)
+            await queues.ensure_consumer(consumer)
+            return await queues.lag(consumer.stream, consumer.name)
+        if watchdog.stuck(lag, time.monotonic()) and self._leads():
+            logger.warning(
+                "%s: consumer %s on %s has %d messages, %d pulls wait, and none is delivered; it is made again",
+                self._spec.label, consumer.name, consumer.stream, lag.pending, lag.waiting,
+            )  # fmt: skip
+            await queues.delete_consumer(consumer.stream, consumer.name)
+            await queues.ensure_consumer(consumer)
+        return lag
 
     async def _apply(self, workers: tuple[WorkerView, ...], decision: Decision, rollout: Rollout) -> None:
         if not self._backoff.pausing(time.monotonic()):

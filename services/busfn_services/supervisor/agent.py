@@ -161,7 +161,7 @@ def _report(worker: Worker) -> WorkerReport:
     return WorkerReport(
         name=worker.name, pid=worker.pid, app=spec.app, version=spec.version, function=spec.name,
         state=worker.state.value, busy=load.busy, waiting=load.waiting, idle_for=round(load.idle_for, 1),
-        held=load.held, mean_run=load.mean_run, running_for=load.running_for,
+        held=load.held, deaf_for=round(load.deaf_for, 1), mean_run=load.mean_run, running_for=load.running_for,
     )  # fmt: skip
 
 

@@ -37,6 +37,8 @@ class Load:
     """Seconds since it had nothing to do; 0 while it has."""
     held: int = 0
     """Deliveries that are not settled."""
+    deaf_for: float = 0.0
+    """Seconds since the bus last answered it."""
     mean_run: float = 0.0
     """Seconds that a message takes on average; 0 before the first has finished."""
     running_for: float = 0.0
@@ -76,6 +78,7 @@ class Worker:
             busy=bool(entries),
             waiting=self.table.waiting > 0,
             idle_for=now - self.idle_since if self.idle_since else 0.0,
+            deaf_for=time.monotonic() - self.table.heard if self.table.heard else 0.0,
             held=sum(1 for entry in entries if entry.token),
             mean_run=self.table.mean,
             running_for=max((now - entry.started for entry in entries if entry.started), default=0.0),

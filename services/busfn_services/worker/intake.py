@@ -35,6 +35,7 @@ from busfn_services.worker.stats import Stats
 
 STORE_PAUSE = 1.0
 """Seconds before an input is run again whose result could not be stored."""
+HEARING_EVERY = 1.0
 MOST_CALLERS = 64
 """Maps whose callers are remembered, so that their end is noticed."""
 CUT_AFTER = 0.050
@@ -74,10 +75,17 @@ class Intake:
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             handler = partial(self._on_delivery, kind)
             self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._limiter.room, handler))
+        self.note_hearing()
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
             subject = subjects.function(app, name)
             self._member = await self._bus.subscribe(subject, self._on_direct, queue=QUEUE_GROUP)
+
+    def note_hearing(self) -> None:
+        """Let the supervisor see, once a second, when the bus last answered us: alive is not enough to be healthy."""
+        if self._bus.connected:
+            self._table.set_heard(min(puller.heard for puller in self._pullers))
+        self._link.portal.loop.call_later(HEARING_EVERY, self.note_hearing)
 
     async def leave(self) -> None:
         """Take nothing more; on return everything that was taken is done and answered."""

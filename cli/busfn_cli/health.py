@@ -1,0 +1,69 @@
+"""What `busfn health` looks at: the bus, its streams, the controller, hosts, and whether each worker hears the bus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from busfn.client import Client
+from busfn.errors import Error
+from busfn_cli.fleet import hosts
+from busfn_services.reports import HostReport, WorkerReport
+
+DEAF = 15.0
+"""Seconds without an answer of the bus after which a worker is deaf; an idle one hears of it every 5 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report."""
+
+    what: str
+    ok: bool
+    text: str
+
+
+async def look(client: Client) -> list[Check]:
+    """All checks, from the bus upwards; what depends on something broken is left out."""
+    return [await _bus(client), *await _fleet(client)]
+
+
+async def _bus(client: Client) -> Check:
+    subjects, began = client.link.subjects, time.perf_counter()
+    try:
+        await client.link.bus.flush(5.0)
+        trip = (time.perf_counter() - began) * 1000
+        await client.link.bus.queues.latest(subjects.stream("JOBS"), subjects.job("health", "check", "none"))
+    except Error as error:
+        return Check("bus", False, str(error))
+    return Check("bus", True, f"{', '.join(client.address.servers)}, round trip {trip:.1f} ms, streams answer")
+
+
+async def _fleet(client: Client) -> list[Check]:
+    try:
+        found = await hosts(client)
+    except Error as error:
+        return [Check("controller", False, str(error))]
+    return [Check("controller", True, "one leads"), *checks_of(found)]
+
+
+def checks_of(found: Sequence[HostReport]) -> Iterator[Check]:
+    """Of hosts and their workers."""
+    if not found:
+        yield Check("hosts", False, "there is none to run workers on: start `busfn up`")
+    for host in found:
+        leaving = ", being stopped" if host.leaving else ""
+        yield Check(
+            f"host {host.host}", True, f"{host.machine}, {host.cores} cores, {len(host.workers)} workers{leaving}"
+        )
+        for worker in host.workers:
+            yield _worker(worker)
+
+
+def _worker(worker: WorkerReport) -> Check:
+    what = f"worker {worker.name}"
+    label = f"{worker.app}/{worker.function} version {worker.version}, {worker.state}"
+    if worker.deaf_for < DEAF:
+        return Check(what, True, label)
+    return Check(what, False, f"{label}, alive but deaf: the bus has not answered it for {worker.deaf_for:.0f} s")

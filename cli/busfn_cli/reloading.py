@@ -1,0 +1,130 @@
+"""`busfn serve`: a stack for one app, told of every new state of its code."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import FrameType
+
+from watchfiles import PythonFilter, watch
+
+from busfn.bus.base import Message
+from busfn.client import Client, ClientOptions
+from busfn.config import Settings, load_settings
+from busfn.errors import Error
+from busfn.spec import FunctionSpec
+from busfn.stack import Stack
+from busfn_cli.console import Console
+from busfn_cli.remote import shown_address
+from busfn_cli.tracebacks import describe
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeRequest:
+    """What the command line asks for."""
+
+    ref: str
+    is_module: bool
+    env: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An app as it is in its files."""
+
+    directory: str
+    functions: Sequence[FunctionSpec]
+
+
+def serve(request: ServeRequest, console: Console) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = inspect_code(request, console)
+        if code is None:
+            return 1
+        settings = load_settings(env=request.env)
+        stack = Stack(settings)
+        try:
+            return _Session(request, console, stack, settings).run(code)
+        finally:
+            stack.stop()
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Error as error:
+        console.error(describe(error))
+        return 1
+
+
+def inspect_code(request: ServeRequest, console: Console) -> Code | None:
+    """Import the app in a fresh process; None when that fails, which is reported then."""
+    command = [sys.executable, "-m", "busfn_cli.inspecting", request.ref, *(["-m"] if request.is_module else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        console.error(done.stderr.strip())
+        return None
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Code(found["directory"], [FunctionSpec.from_dict(one) for one in found["functions"]])
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends a session as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+class _Session:
+    """One `busfn serve`, from its first code to its last."""
+
+    def __init__(self, request: ServeRequest, console: Console, stack: Stack, settings: Settings) -> None:
+        self._request = request
+        self._console = console
+        self._stack = stack
+        self._env = settings.env
+        self._own_server = settings.address is None
+        self._version = 0
+
+    def run(self, code: Code) -> int:
+        self._stack.connect_host()
+        options = ClientOptions(address=self._stack.address, env=self._env, key=self._stack.key)
+        client = Client.open(options)
+        try:
+            client.link.portal.run(self._follow_logs(client, code.functions[0].app))
+            self._take(code)
+            self._console.result(f"ready {shown_address(self._stack.address, own=self._own_server)}")
+            self._reload(code)
+        finally:
+            self._stack.drain(2.0)
+            client.close()
+        return 0
+
+    def _take(self, code: Code) -> None:
+        """Have this code served, as the next version."""
+        self._version += 1
+        self._stack.serve([replace(spec, version=self._version) for spec in code.functions])
+        names = ", ".join(spec.name for spec in code.functions)
+        self._console.note(f"{time.strftime('%H:%M:%S')} serving {code.functions[0].app}: {names}")
+
+    def _reload(self, code: Code) -> None:
+        stop = threading.Event()
+        for _changes in watch(code.directory, watch_filter=PythonFilter(), stop_event=stop, raise_interrupt=True):
+            fresh = inspect_code(self._request, self._console)
+            if fresh is not None:
+                self._take(fresh)
+            else:
+                self._console.note("the code before this change is served on")
+
+    async def _follow_logs(self, client: Client, app: str) -> None:
+        def on_message(message: Message) -> None:
+            function = client.link.subjects.parse(message.subject).function
+            for line in message.body.decode(errors="replace").splitlines():
+                self._console.log(function, line)
+
+        await client.link.bus.subscribe(client.link.subjects.logs(app), on_message)
