@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 from busfn.client import Client
@@ -50,8 +51,11 @@ class Operator:
         """Change scaling settings until the next deploy; returns all that are set now. Raises `InvalidError`."""
         spec = await self.spec(target)
         merged = {name: value for name, value in change.items() if value is not None}
-        _check(spec, merged)
-        return await self.registry.override(target.app, target.function, merged)
+        _check_names(merged)
+        base = spec.scaling if spec is not None else Scaling()
+        return await self.registry.override(
+            target.app, target.function, merged, lambda settings: replace(base, **settings)
+        )
 
     async def spec(self, target: Target) -> FunctionSpec | None:
         """A deployed function; None when its app is only run. Raises `NotFoundError`."""
@@ -93,11 +97,8 @@ class Operator:
         return self._link.subjects.env
 
 
-def _check(spec: FunctionSpec | None, change: Mapping[str, Any]) -> None:
-    """Raise `InvalidError` for settings that the function could not be served with."""
-    known = set(Scaling.__slots__)
-    unknown = set(change) - known
+def _check_names(change: Mapping[str, Any]) -> None:
+    known = {field.name for field in fields(Scaling)}
+    unknown = sorted(set(change) - known)
     if unknown:
-        raise InvalidError(f"unknown scaling setting {sorted(unknown)[0]!r}; there are {', '.join(sorted(known))}")
-    base = spec.scaling if spec is not None else Scaling()
-    Scaling(**{**{name: getattr(base, name) for name in known}, **change})
+        raise InvalidError(f"unknown scaling setting `{unknown[0]}`; there are {', '.join(sorted(known))}")

@@ -109,13 +109,19 @@ class Registry:
         await self._set(app, lambda old: replace(old or state, stopped=True, changed_at=time.time()))
         return not state.stopped
 
-    async def override(self, app: str, function: str, change: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Change scaling settings of a function until its next deploy; returns all that are set."""
+    async def override(
+        self, app: str, function: str, change: Mapping[str, Any], check: Callable[[Mapping[str, Any]], object]
+    ) -> Mapping[str, Any]:
+        """Change scaling settings of a function until its next deploy; returns all that are set.
+
+        ``check`` raises if they do not go together.
+        """
         key, state = f"scale.{app}.{function}", await self.state(app)
         version = state.version if state else 0
         for _ in range(ATTEMPTS):
             entry = await self._table.entry(key)
             settings = {**_settings(entry, version), **change}
+            check(settings)
             if await self._write(key, json.dumps({"version": version, "settings": settings}).encode(), entry):
                 self._tell()
                 return settings

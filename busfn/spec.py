@@ -6,7 +6,7 @@ import datetime as dt
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast
 
 from busfn.errors import InvalidError
@@ -51,34 +51,6 @@ class Scaling:
             raise InvalidError(
                 f"`min_containers` ({self.min_containers}) is greater than `max_containers` ({self.max_containers})"
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalingOverride:
-    """Changes to a function's `Scaling` while it is deployed; None keeps what the function says."""
-
-    min_containers: int | None = None
-    max_containers: int | None = None
-    buffer_containers: int | None = None
-    scaledown_window: float | None = None
-    """Seconds."""
-
-    def __post_init__(self) -> None:
-        Scaling(**self.to_dict())
-
-    def apply(self, scaling: Scaling) -> Scaling:
-        """The scaling with these changes. Raises `InvalidError` when they do not go together with the rest of it."""
-        return replace(scaling, **self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        """A plain dict of what is changed."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ScalingOverride:
-        """Reads what `to_dict` wrote; fields of a newer busfn are ignored."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in known})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import InvalidError
-from busfn.spec import CLOUD_OPTIONS, FunctionSpec, Options, Scaling, ScalingOverride
+from busfn.spec import CLOUD_OPTIONS, FunctionSpec, Options, Scaling
 
 seconds = st.one_of(st.integers(1, 10**6), st.floats(1e-3, 1e6))
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -210,28 +210,3 @@ def test_the_label_names_app_and_function():
 def test_the_target_is_a_whole_number_of_at_least_one(target):
     with pytest.raises(InvalidError, match="target_inputs"):
         Scaling(target_inputs=target)
-
-
-def test_an_override_changes_what_it_names_and_keeps_the_rest():
-    scaling = Scaling(min_containers=1, max_containers=9, target_inputs=4)
-    changed = ScalingOverride(min_containers=0, scaledown_window=5).apply(scaling)
-    assert changed == Scaling(min_containers=0, max_containers=9, target_inputs=4, scaledown_window=5)
-    assert ScalingOverride().apply(scaling) == scaling
-
-
-def test_an_override_that_contradicts_the_function_is_refused_when_it_is_applied():
-    override = ScalingOverride(min_containers=5)
-    with pytest.raises(InvalidError, match="greater than `max_containers`"):
-        override.apply(Scaling(max_containers=3))
-
-
-@pytest.mark.parametrize("given", [{"min_containers": -1}, {"max_containers": 0}, {"scaledown_window": 0}])
-def test_an_override_is_checked_when_it_is_made(given):
-    with pytest.raises(InvalidError):
-        ScalingOverride(**given)
-
-
-def test_an_override_travels_as_a_plain_dict():
-    override = ScalingOverride(max_containers=3, buffer_containers=0)
-    assert override.to_dict() == {"max_containers": 3, "buffer_containers": 0}
-    assert ScalingOverride.from_dict({**override.to_dict(), "newer": 1}) == override
