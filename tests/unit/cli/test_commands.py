@@ -1,0 +1,93 @@
+"""Every command explains itself, and wrong use is answered with a usage error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from busfn_cli.commands.root import build
+from busfn_cli.main import with_default
+
+BUSFN = str(Path(sys.executable).parent / "busfn")
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All commands that do something, with the words that lead to them."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield path, command
+        return
+    for name, one in inner.items():
+        yield from commands(one, (*path, name))
+
+
+ALL = dict(commands(typer.main.get_command(build())))
+
+
+def busfn(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BUSFN, *args], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_commands_are_these() -> None:
+    assert {" ".join(path) for path in ALL} == {
+        "run", "serve", "deploy", "up", "url", "health",
+        "app list", "app history", "app rollback", "app stop", "app stats", "app describe",
+        "function list", "function stats", "function scale",
+        "call get", "call cancel", "call list", "call graph",
+        "worker run", "worker list", "worker stop",
+        "dead list", "dead show", "dead retry", "dead drop",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_says_what_it_does_with_an_example(path: tuple[str, ...]) -> None:
+    help_ = ALL[path].help
+    assert help_
+    assert "Example: " in help_
+    assert "busfn " + path[0] in help_.partition("Example: ")[2]
+    for parameter in ALL[path].params:
+        if parameter.param_type_name == "option":
+            assert parameter.help, f"{' '.join(path)} --{parameter.name}"
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_list_has_json(path: tuple[str, ...]) -> None:
+    if path[-1] in ("list", "history", "stats", "describe", "graph", "health"):
+        assert "as_json" in {parameter.name for parameter in ALL[path].params}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, one in ALL.items() if any(p.required for p in one.params)], ids=" ".join
+)
+def test_a_command_that_lacks_an_argument_says_how_to_use_it(path: tuple[str, ...]) -> None:
+    done = busfn(*path)
+    assert done.returncode in (0, 2)
+    assert "Usage: busfn" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [("nothing",), ("app", "nothing"), ("app", "list", "--nothing"), ("up", "--port", "x")]
+)
+def test_wrong_use_is_a_usage_error(args: tuple[str, ...]) -> None:
+    done = busfn(*args)
+    assert done.returncode == 2
+    assert "Usage: busfn" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete(shell: str) -> None:
+    done = busfn("--show-completion", shell)
+    assert "_BUSFN_COMPLETE" in done.stdout, done.stderr
+
+
+def test_run_may_be_left_out_behind_worker() -> None:
+    assert with_default(["worker", "app.py", "-n", "2"]) == ["worker", "run", "app.py", "-n", "2"]
+    for given in (["worker"], ["worker", "list"], ["worker", "--help"], ["run", "app.py"], []):
+        assert with_default(given) == given
