@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from busfn.bus.base import Message
 from busfn.client import Client
 from busfn.deployment import unpin
 from busfn.errors import ConnectionError, InvalidError, NoResponders, NotFoundError, ServiceError
@@ -16,6 +18,7 @@ from busfn.spec import FunctionSpec, Scaling
 from busfn.status import FunctionStatus
 
 ANSWER_TIMEOUT = 10.0
+ATTEMPT = 1.0
 PING_TIMEOUT = 1.0
 
 
@@ -30,15 +33,26 @@ class Operator:
         """All functions of an app. Raises `NotFoundError` when nobody serves it, `ServiceError` when nobody answers."""
         question = self._link.subjects.question("stats", app)
         try:
-            answer = await self._link.bus.request(question, timeout=ANSWER_TIMEOUT)
+            data = json.loads((await self._ask(question)).body)
         except NoResponders as error:
             raise NotFoundError(f"no controller serves an app {app!r} in environment {self._env!r}") from error
         except ConnectionError as error:
             raise ServiceError(f"the controllers of app {app!r} do not answer: none of them leads now") from error
-        data = json.loads(answer.body)
         if "error" in data:
             raise ServiceError(f"the state of app {app!r} is not known: {data['error']}")
         return [FunctionStatus.from_dict(one) for one in data["functions"]]
+
+    async def _ask(self, question: str) -> Message:
+        """Between two leaders nobody answers for a moment: ask again."""
+        until = time.monotonic() + ANSWER_TIMEOUT
+        while True:
+            try:
+                return await self._link.bus.request(question, timeout=ATTEMPT)
+            except NoResponders:
+                raise
+            except ConnectionError:
+                if time.monotonic() > until:
+                    raise
 
     async def function(self, target: Target) -> FunctionStatus:
         """One function. Raises `NotFoundError` when it is not served."""

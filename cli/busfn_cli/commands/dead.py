@@ -42,7 +42,10 @@ def list_(
 def show(
     letter_id: Annotated[str, typer.Argument(metavar="ID", help="As `busfn dead list` shows it.")], env: Env = None
 ) -> None:
-    """Show one dead letter with its last traceback."""
+    """Show one dead letter with its last traceback.
+
+    Example: busfn dead show hello.square.01a20e7c28fd7210ab41bd40dab2e888.0
+    """
     from busfn.invoke.deadletters import Filter
     from busfn_cli.remote import connected
 

@@ -27,6 +27,8 @@ def run(
 
     What stands behind the reference is for the function: `busfn run app.py --help` shows its options. Without a
     configured bus (BUSFN_URL or NATS_URL) a NATS server is started for the run and stopped with it.
+
+    Example: busfn run app.py::square --x 4
     """
     from busfn_cli.console import Console
     from busfn_cli.local import RunRequest

@@ -28,6 +28,8 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 
 
 ALL = dict(commands(typer.main.get_command(build())))
+NEEDY = [path for path, one in ALL.items() if any(parameter.required for parameter in one.params)]
+WRONG = [("nothing",), ("app", "nothing"), ("app", "list", "--nothing"), ("up", "--port", "x")]
 
 
 def busfn(*args: str) -> subprocess.CompletedProcess[str]:
@@ -62,18 +64,14 @@ def test_every_list_has_json(path: tuple[str, ...]) -> None:
         assert "as_json" in {parameter.name for parameter in ALL[path].params}
 
 
-@pytest.mark.parametrize(
-    "path", [path for path, one in ALL.items() if any(p.required for p in one.params)], ids=" ".join
-)
+@pytest.mark.parametrize("path", NEEDY, ids=" ".join)
 def test_a_command_that_lacks_an_argument_says_how_to_use_it(path: tuple[str, ...]) -> None:
     done = busfn(*path)
     assert done.returncode in (0, 2)
     assert "Usage: busfn" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "args", [("nothing",), ("app", "nothing"), ("app", "list", "--nothing"), ("up", "--port", "x")]
-)
+@pytest.mark.parametrize("args", WRONG, ids=" ".join)
 def test_wrong_use_is_a_usage_error(args: tuple[str, ...]) -> None:
     done = busfn(*args)
     assert done.returncode == 2
