@@ -6,11 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test bench lint fmt clean
+.PHONY: help demo test bench bench-scaling lint fmt clean
 .NOTPARALLEL: # two pips must not work on one environment
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## Run examples/hello.py: starts a NATS server and workers, and ends them.
 	$(BIN)/busfn run examples/hello.py --n 4 --name bus
@@ -25,6 +25,9 @@ else
 	$(BIN)/python -m bench --install || true
 	$(BIN)/python -m bench --json docs/bench/results.json --markdown docs/bench/results.md --plots docs/bench
 endif
+
+bench-scaling: $(VENV)/.installed ## Simulate the autoscaler beside KEDA and Knative; takes half a minute.
+	$(BIN)/python -m bench.scaling
 
 lint: $(VENV)/.installed-dev ## Check style, types, imports and sizes.
 	$(BIN)/ruff check

@@ -12,6 +12,8 @@ from busfn.spec import Scaling
 
 HORIZON = 0.5
 """Seconds in which what waits should be worked off: more workers than that needs are not started."""
+SPARE = 2
+"""So many times what was needed at most lately is enough: demand that comes by chance varies less than that."""
 
 
 class Phase(Enum):
@@ -54,6 +56,8 @@ class Sample:
     workers: tuple[WorkerView, ...] = ()
     unsettled: int = 0
     """Deliveries that were handed out and not settled."""
+    most_needed: int | None = None
+    """The highest `needed` of the last while, this moment included; None while that is unknown."""
 
     @property
     def adrift(self) -> bool:
@@ -82,10 +86,15 @@ class _Sizes:
     """With fewer workers, some are started."""
     keep: int
     """With more, those that were idle for the whole window are stopped."""
+    enough: int | None
+    """With more, those that idle are stopped; None while nobody knows."""
 
 
 def decide(sample: Sample | None, scaling: Scaling, cores: int) -> Decision:
-    """Up at once to what is needed; down only workers that were idle for the whole window.
+    """Up at once to what is needed; down to that only workers that were idle for the whole window.
+
+    Beyond twice what was needed at most lately, any worker that idles is stopped: an even load leaves none of them idle
+    for long, for each in its turn gets a call.
 
     Without ``max_containers`` the cap is the machine's cores, not counting workers that wait for nested calls: they use
     no core, and what they wait for may need one. While the backlog is unknown the size is held.
@@ -103,23 +112,38 @@ def decide(sample: Sample | None, scaling: Scaling, cores: int) -> Decision:
         room = cap - len(sample.workers) if scaling.max_containers is not None else sizes.start
         start = max(0, min(sizes.start - len(staying), room))
         return Decision(start=start, reason=_reason(sample, len(staying) + start, "" if start else "hold, at the cap"))
-    stop = _expired(staying, scaling.scaledown_window)[: max(0, len(staying) - sizes.keep)]
-    return Decision(stop=stop, reason=_reason(sample, len(staying) - len(stop), _why(staying, stop, sizes, scaling)))
+    stop, why = _surplus(staying, sizes, scaling.scaledown_window)
+    return Decision(stop=stop, reason=_reason(sample, len(staying) - len(stop), why))
+
+
+def needed(sample: Sample, scaling: Scaling) -> int | None:
+    """Workers that have all at hand run at once, at ``target_inputs`` each; None while the backlog is unknown."""
+    if sample.backlog is None:
+        return None
+    tied, free = _load(sample, sample.backlog, scaling)
+    return max(tied + math.ceil(free / scaling.target_inputs), int(sample.adrift))
+
+
+def _load(sample: Sample, backlog: int, scaling: Scaling) -> tuple[int, int]:
+    """Workers that are tied, and the inputs that others have or should get."""
+    busy = [(worker, _tied(worker, scaling.target_inputs)) for worker in _staying(sample) if worker.busy]
+    return sum(tied for _, tied in busy), backlog + sum(worker.running for worker, tied in busy if not tied)
 
 
 def _sizes(sample: Sample, backlog: int, scaling: Scaling, cores: int, cap: int) -> _Sizes:
-    staying = _staying(sample)
-    busy = [worker for worker in staying if worker.busy]
-    tied = [worker for worker in busy if _tied(worker, scaling.target_inputs)]
-    free = backlog + sum(worker.running for worker in busy if worker not in tied)
-    plain = max(len(tied) + math.ceil(free / scaling.target_inputs), int(sample.adrift))
-    active = plain > 0 or any(_idle(worker) and worker.idle_for < scaling.scaledown_window for worker in staying)
-    need = min(plain, max(len(tied) + _for_work(free, run_time(staying), scaling, cores), int(sample.adrift)))
-    buffer = scaling.buffer_containers
-    return _Sizes(
-        start=max(scaling.min_containers, min(need + (buffer if need else 0), cap)),
-        keep=max(scaling.min_containers, min(plain + (buffer if active else 0), cap)),
-    )
+    staying, window, buffer = _staying(sample), scaling.scaledown_window, scaling.buffer_containers
+    tied, free = _load(sample, backlog, scaling)
+    plain = needed(sample, scaling) or 0
+    active = plain > 0 or any(_idle(worker) and worker.idle_for < window for worker in staying)
+    need = min(plain, max(tied + _for_work(free, run_time(staying), scaling, cores), int(sample.adrift)))
+
+    def clamped(size: int, spare: int) -> int:
+        return max(scaling.min_containers, min(size + spare, cap))
+
+    keep = clamped(plain, buffer if active else 0)
+    most = sample.most_needed
+    enough = None if most is None else max(keep, clamped(max(SPARE * most, int(active)), buffer if active else 0))
+    return _Sizes(start=clamped(need, buffer if need else 0), keep=keep, enough=enough)
 
 
 def _for_work(load: int, run: float | None, scaling: Scaling, cores: int) -> int:
@@ -151,19 +175,20 @@ def _idle(worker: WorkerView) -> bool:
     return worker.phase is Phase.READY and not worker.busy
 
 
-def _expired(workers: Sequence[WorkerView], window: float) -> tuple[str, ...]:
-    """Workers that were idle for the window, idle longest first."""
-    idle = [worker for worker in workers if _idle(worker) and worker.idle_for >= window]
-    idle.sort(key=lambda worker: -worker.idle_for)
-    return tuple(worker.name for worker in idle)
-
-
-def _why(staying: Sequence[WorkerView], stop: Sequence[str], sizes: _Sizes, scaling: Scaling) -> str:
-    if stop:
-        return f"stop {len(stop)} idle for {scaling.scaledown_window:g} s"
+def _surplus(staying: Sequence[WorkerView], sizes: _Sizes, window: float) -> tuple[tuple[str, ...], str]:
+    """Who is stopped, idle longest first, and why."""
+    idle = sorted((worker for worker in staying if _idle(worker)), key=lambda worker: -worker.idle_for)
+    expired = sum(worker.idle_for >= window for worker in idle)
+    unused = max(0, min(expired, len(staying) - sizes.keep))
+    unneeded = 0 if sizes.enough is None else max(0, min(len(idle), len(staying) - sizes.enough))
+    names = tuple(worker.name for worker in idle[: max(unused, unneeded)])
+    if unneeded > unused:
+        return names, f"stop {len(names)} more than twice what was needed lately"
+    if unused:
+        return names, f"stop {len(names)} idle for {window:g} s"
     if len(staying) > sizes.keep:
-        return f"hold, not idle for {scaling.scaledown_window:g} s yet"
-    return "hold" if staying else ""
+        return (), f"hold, not idle for {window:g} s yet"
+    return (), "hold" if staying else ""
 
 
 def _reason(sample: Sample, count: int, action: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from busfn.bus.base import ConsumerSpec, Lag
 from busfn.errors import Error, NotFoundError, ServiceError
@@ -13,8 +14,9 @@ from busfn.status import FunctionStatus
 from busfn.streams import consumers
 from busfn_services.controller.activator import Activator
 from busfn_services.controller.backoff import Backoff
+from busfn_services.controller.demand import Demand, span
 from busfn_services.controller.launchers.base import Launcher
-from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide
+from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide, needed
 from busfn_services.controller.rollout import Rollout, as_seen_by, roll
 from busfn_services.controller.status import status_of
 from busfn_services.controller.wanted import Served
@@ -50,6 +52,7 @@ class Pool:
         self._woken_at = 0.0
         self._activator = Activator(context, served.spec, self._woken.set)
         self._backoff = Backoff()
+        self._demand = Demand()
         self._reason = ""
         self._task: asyncio.Task[None] | None = None
 
@@ -133,11 +136,16 @@ class Pool:
             return None
         backlog, unsettled = await self._lag()
         workers = self._launcher.workers(self._spec)
-        sample = Sample(backlog, as_seen_by(self._spec.version, workers), unsettled)
+        sample = self._watched(Sample(backlog, as_seen_by(self._spec.version, workers), unsettled))
         decision = decide(sample, self._spec.scaling, self._launcher.cores)
         self._reason = decision.reason
         await self._apply(workers, decision, self._rollout(workers))
         return self._pause(sample)
+
+    def _watched(self, sample: Sample) -> Sample:
+        scaling = self._spec.scaling
+        most = self._demand.most(needed(sample, scaling), time.monotonic(), span(scaling.scaledown_window))
+        return replace(sample, most_needed=most)
 
     def _rollout(self, workers: tuple[WorkerView, ...]) -> Rollout:
         most, broken = self._spec.scaling.max_containers, self._backoff.failures > 0

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.spec import Scaling
-from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide
+from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide, needed
 
 CORES = 4
 LONG = 1e6
@@ -190,6 +192,47 @@ def test_a_worker_that_has_just_taken_a_call_is_not_stopped_for_having_been_idle
     assert decided(0, *many(busy, CORES), late) == NOTHING
 
 
+def lately(most: int | None, *workers: WorkerView, backlog: int = 0, **scaling: object) -> Decision:
+    return decide(Sample(backlog, workers, most_needed=most), Scaling(**scaling), CORES)
+
+
+EVENLY_BUSY = tuple(ready(f"w{number}", idle_for=float(number)) for number in range(10))
+
+
+def test_workers_beyond_twice_of_what_was_needed_lately_are_stopped_though_each_gets_a_call_now_and_then():
+    assert lately(4, *EVENLY_BUSY, max_containers=20) == Decision(stop=("w9", "w8"))
+    assert lately(1, *EVENLY_BUSY, max_containers=20).stop == tuple(f"w{number}" for number in range(9, 1, -1))
+    assert lately(5, *EVENLY_BUSY, max_containers=20) == NOTHING
+    assert lately(None, *EVENLY_BUSY, max_containers=20) == NOTHING
+
+
+def test_those_that_were_idle_for_the_window_go_all_the_same():
+    assert lately(5, *EVENLY_BUSY, ready("old", idle_for=60), max_containers=20) == Decision(stop=("old",))
+
+
+def test_what_was_needed_lately_stops_no_worker_that_is_needed_now():
+    assert lately(1, *EVENLY_BUSY, backlog=8, max_containers=20) == Decision(stop=("w9", "w8"))
+    assert lately(1, *many(busy, 10), max_containers=20) == NOTHING
+
+
+def test_what_was_needed_lately_stops_neither_the_least_nor_the_buffer_nor_the_last():
+    assert lately(0, *EVENLY_BUSY, min_containers=9) == Decision(stop=("w9",))
+    assert lately(3, *EVENLY_BUSY, buffer_containers=3, max_containers=20) == Decision(stop=("w9",))
+    assert lately(0, ready(idle_for=1)) == NOTHING
+
+
+def test_a_stop_for_want_of_need_says_so():
+    reason = "8 workers: stop 2 more than twice what was needed lately, backlog 0, busy 0"
+    assert lately(4, *EVENLY_BUSY, max_containers=20).reason == reason
+
+
+def test_what_is_needed_is_what_waits_and_runs_at_the_target():
+    assert needed(Sample(None), Scaling()) is None
+    assert needed(Sample(3, (busy("a"), ready("b"))), Scaling()) == 4
+    assert needed(Sample(3, (busy("a"), ready("b"))), Scaling(target_inputs=2)) == 2
+    assert needed(Sample(0, (), unsettled=1), Scaling()) == 1
+
+
 def test_workers_that_start_or_leave_are_not_stopped():
     assert decided(0, starting("a"), leaving("b")) == NOTHING
 
@@ -208,7 +251,7 @@ def views(draw, name: str) -> WorkerView:
 @st.composite
 def samples(draw) -> Sample:
     workers = tuple(draw(views(f"w{number}")) for number in range(draw(st.integers(0, 12))))
-    return Sample(draw(st.integers(0, 20)), workers)
+    return Sample(draw(st.integers(0, 20)), workers, most_needed=draw(st.none() | st.integers(0, 12)))
 
 
 @st.composite
@@ -244,13 +287,13 @@ def test_never_more_than_the_cap_are_started(sample, scaling, cores):
 
 
 @given(samples(), scalings(), cores)
-def test_only_workers_that_are_ready_and_idle_for_the_window_are_stopped(sample, scaling, cores):
+def test_only_workers_that_are_ready_and_idle_are_stopped(sample, scaling, cores):
     by_name = {worker.name: worker for worker in sample.workers}
     stopped = [by_name[name] for name in decide(sample, scaling, cores).stop]
     assert len({worker.name for worker in stopped}) == len(stopped)
     for worker in stopped:
         assert (worker.phase, worker.busy) == (Phase.READY, False)
-        assert worker.idle_for >= scaling.scaledown_window
+        assert sample.most_needed is not None or worker.idle_for >= scaling.scaledown_window
 
 
 @given(samples(), scalings(), cores)
@@ -277,12 +320,15 @@ def test_once_a_decision_was_carried_out_there_is_nothing_left_to_decide(sample,
     stopped = {worker.name for worker in sample.workers if worker.name in decision.stop}
     after = tuple(worker for worker in sample.workers if worker.name not in stopped)
     after += tuple(leaving(name) for name in stopped) + many(starting, decision.start, "new")
-    assert decide(Sample(sample.backlog, after), scaling, cores) == NOTHING
+    assert decide(replace(sample, workers=after), scaling, cores) == NOTHING
 
 
 @given(samples(), scalings(), cores, st.integers(1, 20))
 def test_more_to_do_never_means_fewer_workers(sample, scaling, cores, more):
-    less, busier = decide(sample, scaling, cores), decide(Sample(sample.backlog + more, sample.workers), scaling, cores)
+    less, busier = (
+        decide(sample, scaling, cores),
+        decide(replace(sample, backlog=sample.backlog + more), scaling, cores),
+    )
     assert busier.start - len(busier.stop) >= less.start - len(less.stop)
 
 

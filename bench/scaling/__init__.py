@@ -1,0 +1,1 @@
+"""The autoscaler and its peers on the same arrivals, simulated."""
