@@ -9,7 +9,7 @@ from bench.scaling.model import Event, Step, View
 from busfn.spec import Scaling
 from busfn_services.controller.backoff import Backoff
 from busfn_services.controller.demand import Demand, span
-from busfn_services.controller.policy import Sample, decide, needed
+from busfn_services.controller.policy import Phase, Sample, decide, needed
 from busfn_services.controller.pool import IDLE_TICK, TICK
 
 CORES = 4
@@ -41,7 +41,8 @@ class Busfn:
         sample = Sample(backlog, view.workers, held)
         most = self._demand.most(needed(sample, self._scaling), view.now, span(self._scaling.scaledown_window))
         decision = decide(replace(sample, most_needed=most), self._scaling, self._cores)
-        start = 0 if self._backoff.pausing(view.now) else decision.start
+        starting = sum(worker.phase is Phase.STARTING for worker in view.workers)
+        start = self._backoff.allowed(decision.start, starting, view.now)
         return Step(start, decision.stop, self._pause(view, start))
 
     def _pause(self, view: View, start: int) -> float | None:

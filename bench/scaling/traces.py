@@ -11,6 +11,9 @@ MINUTE = 60.0
 BURST_AT = 77.5
 """Seconds. In the middle between two polls of 5 s, and about so of slower ones: neither luck nor bad luck for them."""
 
+MENDED_AT = 135.0
+"""Seconds. In the middle between two attempts of ours to start a worker, for the same reason."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Arrival:
@@ -79,8 +82,8 @@ def long() -> Trace:
 def crash_loop() -> Trace:
     """Workers that fail to start, until somebody has mended them."""
     calls = poisson(0, 5 * MINUTE, lambda _: 1.0, run=0.1)
-    about = "1 call/s of 100 ms for 5 min; workers fail to start for 2 min"
-    return Trace("crash loop", about, calls, 15 * MINUTE, broken_until=2 * MINUTE)
+    about = "1 call/s of 100 ms for 5 min; workers fail to start for 135 s"
+    return Trace("crash loop", about, calls, 15 * MINUTE, broken_until=MENDED_AT)
 
 
 def at_once(at: float, count: int, run: float) -> tuple[Arrival, ...]:

@@ -31,3 +31,12 @@ class Backoff:
     def pausing(self, now: float) -> bool:
         """Whether to wait before the next attempt."""
         return now < self.until
+
+    def allowed(self, wanted: int, starting: int, now: float) -> int:
+        """How many of the workers that are wanted may be started, while some are starting already.
+
+        None in a pause, and after a failure one at a time: it finds out for all.
+        """
+        if self.pausing(now):
+            return 0
+        return min(wanted, max(0, 1 - starting)) if self.failures else wanted

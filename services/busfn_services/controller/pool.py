@@ -198,9 +198,9 @@ class Pool:
         return lag
 
     async def _apply(self, workers: tuple[WorkerView, ...], decision: Decision, rollout: Rollout) -> None:
-        if not self._backoff.pausing(time.monotonic()):
-            for _ in range(max(decision.start, rollout.start)):
-                self._launcher.start(self._spec)
+        starting = sum(worker.phase is Phase.STARTING for worker in workers)
+        for _ in range(self._backoff.allowed(max(decision.start, rollout.start), starting, time.monotonic())):
+            self._launcher.start(self._spec)
         going = (*decision.stop, *rollout.stop)
         if going and not _ready(tuple(worker for worker in workers if worker.name not in going)):
             await self._activator.join()

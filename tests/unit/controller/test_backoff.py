@@ -68,3 +68,16 @@ def test_a_pause_is_never_longer_than_the_longest_and_never_follows_a_success(hi
             backoff.succeeded()
             assert not backoff.pausing(now)
         assert not backoff.pausing(now + LONGEST_PAUSE)
+
+
+def test_after_a_failure_one_worker_at_a_time_may_start_until_one_has_started():
+    backoff = Backoff()
+    assert backoff.allowed(5, 3, NOW) == 5
+    backoff.failed("broken", NOW)
+    assert backoff.allowed(5, 0, NOW) == 0
+    assert backoff.allowed(5, 0, NOW + FIRST_PAUSE) == 1
+    assert backoff.allowed(5, 1, NOW + FIRST_PAUSE) == 0
+    assert backoff.allowed(5, 2, NOW + FIRST_PAUSE) == 0
+    assert backoff.allowed(0, 0, NOW + FIRST_PAUSE) == 0
+    backoff.succeeded()
+    assert backoff.allowed(5, 1, NOW + FIRST_PAUSE) == 5
