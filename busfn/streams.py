@@ -14,13 +14,17 @@ LAYOUT = 1
 """Version of the streams below, kept in their metadata. Raise it when one of them changes."""
 
 RETENTION = 7 * 24 * 3600.0
-"""Seconds that results of durable calls are kept."""
+"""Seconds that results of durable calls, and logs, are kept."""
+
+
+LOG_BYTES = 1 << 30
+"""What the logs of an environment may take of the server's disk; beyond it, the oldest lines go."""
 
 
 def streams(subjects: Subjects) -> Sequence[StreamSpec]:
     """All streams of an environment. What is stored for a function is also told, headers only, to its controller."""
     jobs, overflow = subjects.all_of("job"), subjects.all_of("ovf")
-    wake, results = subjects.all_of("wake"), subjects.all_of("res")
+    logs, wake, results = subjects.all_of("log"), subjects.all_of("wake"), subjects.all_of("res")
     return (
         StreamSpec(name=subjects.stream("JOBS"), subjects=(jobs,), layout=LAYOUT, republish=(jobs, wake, True)),
         StreamSpec(
@@ -57,6 +61,17 @@ def streams(subjects: Subjects) -> Sequence[StreamSpec]:
             layout=LAYOUT,
             kind="log",
             max_per_subject=1,
+        ),
+        StreamSpec(
+            name=subjects.stream("LOGS"),
+            subjects=(logs,),
+            layout=LAYOUT,
+            kind="log",
+            max_age=RETENTION,
+            max_bytes=LOG_BYTES,
+            discard_new=False,
+            allow_direct=True,
+            republish=(logs, subjects.all_of("tail"), True),
         ),
     )
 
