@@ -24,7 +24,7 @@ LOG_BYTES = 1 << 30
 def streams(subjects: Subjects) -> Sequence[StreamSpec]:
     """All streams of an environment. What is stored for a function is also told, headers only, to its controller."""
     jobs, overflow = subjects.all_of("job"), subjects.all_of("ovf")
-    logs, wake, results = subjects.all_of("log"), subjects.all_of("wake"), subjects.all_of("res")
+    wake, results = subjects.all_of("wake"), subjects.all_of("res")
     return (
         StreamSpec(name=subjects.stream("JOBS"), subjects=(jobs,), layout=LAYOUT, republish=(jobs, wake, True)),
         StreamSpec(
@@ -62,17 +62,23 @@ def streams(subjects: Subjects) -> Sequence[StreamSpec]:
             kind="log",
             max_per_subject=1,
         ),
-        StreamSpec(
-            name=subjects.stream("LOGS"),
-            subjects=(logs,),
-            layout=LAYOUT,
-            kind="log",
-            max_age=RETENTION,
-            max_bytes=LOG_BYTES,
-            discard_new=False,
-            allow_direct=True,
-            republish=(logs, subjects.all_of("tail"), True),
-        ),
+        _logs(subjects),
+    )
+
+
+def _logs(subjects: Subjects) -> StreamSpec:
+    """What bodies print; what is stored is told, headers only, to those who follow."""
+    logs = subjects.all_of("log")
+    return StreamSpec(
+        name=subjects.stream("LOGS"),
+        subjects=(logs,),
+        layout=LAYOUT,
+        kind="log",
+        max_age=RETENTION,
+        max_bytes=LOG_BYTES,
+        discard_new=False,
+        allow_direct=True,
+        republish=(logs, subjects.all_of("tail"), True),
     )
 
 
