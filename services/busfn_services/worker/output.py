@@ -7,8 +7,8 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from busfn.context import CurrentInput, current_input
 from busfn_services.marks import NOBODY, Owner, mark
@@ -21,45 +21,53 @@ ATOMIC = select.PIPE_BUF
 MOST_PENDING = 8192
 """Bytes of an unfinished line that are held before they are written."""
 
-Running = Callable[[], CurrentInput | None]
+
+class Source(Protocol):
+    """Knows the input that runs, whichever thread asks."""
+
+    @property
+    def current(self) -> CurrentInput | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The source before there is one."""
+
+    current: None = None
 
 
 class Output:
-    """Both streams of a worker; ``follow`` says where to look for the input that runs."""
+    """Both streams of a worker."""
 
     def __init__(self, token: str) -> None:
-        self._token = token
-        self._running: Running = current_input
+        self._writers = MarkedWriter(1, "<stdout>", token), MarkedWriter(2, "<stderr>", token)
 
     def install(self) -> None:
         """Take the place of `sys.stdout` and `sys.stderr`; before user code can keep the old ones."""
-        sys.stdout = sys.__stdout__ = self._stream(1, "<stdout>", "strict")  # type: ignore[misc]
-        sys.stderr = sys.__stderr__ = self._stream(2, "<stderr>", "backslashreplace")  # type: ignore[misc]
+        out, err = self._writers
+        sys.stdout = sys.__stdout__ = MarkedStream(out, encoding="utf-8", newline="\n")  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = MarkedStream(  # type: ignore[misc]
+            err, encoding="utf-8", errors="backslashreplace", newline="\n"
+        )
 
-    def follow(self, running: Running) -> None:
-        """Where threads that were not started with an input's context belong."""
-        self._running = running
-
-    def current(self) -> CurrentInput | None:
-        """The input that the calling code belongs to, or None."""
-        return current_input() or self._running()
-
-    def _stream(self, fd: int, name: str, errors: str) -> io.TextIOWrapper:
-        writer = MarkedWriter(fd, name, self._token, self.current)
-        return io.TextIOWrapper(writer, encoding="utf-8", errors=errors, newline="\n", write_through=True)
+    def follow(self, source: Source) -> None:
+        """Say whom output belongs to that comes from threads without an input's context."""
+        for writer in self._writers:
+            writer.source = source
 
 
 class MarkedWriter(io.BufferedIOBase):
     """Writes lines to a pipe, and a mark before those of another input than the last. Nothing is written for an input
     that prints nothing."""
 
-    def __init__(self, fd: int, name: str, token: str, current: Running) -> None:
+    def __init__(self, fd: int, name: str, token: str) -> None:
         self.name = name
         self.mode = "wb"
+        self.source: Source = Nothing()
         self._fd = fd
         self._token = token
-        self._current = current
-        self._pending = b""
+        self._pending: list[bytes] = []
+        self._size = 0
         self._owner: CurrentInput | None = None
         self._marked: CurrentInput | None = None
         self._renew_lock()
@@ -80,16 +88,21 @@ class MarkedWriter(io.BufferedIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Add to the line; whole lines leave at once."""
-        text = bytes(data)
-        current = self._current()
+        given = bytes(data)
+        self.add(given)
+        return len(given)
+
+    def add(self, data: bytes) -> None:
+        """`write`, without a copy."""
+        current = current_input() or self.source.current
         with self._lock:
             if current is not self._owner:
                 self._send()
                 self._owner = current
-            self._pending += text
-            if b"\n" in text or len(self._pending) > MOST_PENDING:
+            self._pending.append(data)
+            self._size += len(data)
+            if b"\n" in data or self._size > MOST_PENDING:
                 self._send()
-        return len(text)
 
     def flush(self) -> None:
         """Write an unfinished line."""
@@ -97,7 +110,7 @@ class MarkedWriter(io.BufferedIOBase):
             self._send()
 
     def _send(self) -> None:
-        text, self._pending = self._pending, b""
+        text, self._pending, self._size = b"".join(self._pending), [], 0
         if not text:
             return
         prefix = b"" if self._owner is self._marked else mark(self._token, _owner(self._owner))
@@ -115,6 +128,18 @@ class MarkedWriter(io.BufferedIOBase):
                 left = left[os.write(self._fd, left) :]
             except BlockingIOError:  # a child has made the pipe non-blocking for all of us
                 select.select([], [self._fd], [])
+
+
+class MarkedStream(io.TextIOWrapper):
+    """The text side of a `MarkedWriter`. Text goes on at once: what waited here would be sent under the wrong input."""
+
+    def __init__(self, writer: MarkedWriter, *, encoding: str, errors: str = "strict", newline: str) -> None:
+        super().__init__(writer, encoding=encoding, errors=errors, newline=newline)
+        self._add = writer.add
+
+    def write(self, text: str, /) -> int:
+        self._add(str.encode(text, self.encoding, self.errors or "strict"))
+        return len(text)
 
 
 def _owner(current: CurrentInput | None) -> Owner:

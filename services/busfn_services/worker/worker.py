@@ -116,7 +116,7 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     bind_apps(module, client)
     DEFAULT.client = client
     executor = Executor(config.spec, raw, client.link.codecs, config.worker)
-    output.follow(lambda: executor.current)
+    output.follow(executor)
     return _serve(config, client, executor, table, supervisor)
 
 

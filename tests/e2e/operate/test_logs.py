@@ -50,7 +50,7 @@ APP = """
         lines = 0
         while not Path(stop).exists():
             for _ in range(1000):
-                print("storm", lines)
+                sys.stdout.write(f"storm {lines}\\n")
                 lines += 1
         return lines
 

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from busfn.context import CurrentInput, running
 from busfn_services.marks import NOBODY, MarkedOutput, Owner, Piece
-from busfn_services.worker.output import MarkedWriter, Output
+from busfn_services.worker.output import MarkedStream, MarkedWriter
 
 TOKEN = "ab" * 16
 ONE, TWO = CurrentInput("c1", 0, ()), CurrentInput("c2", 5, ())
@@ -23,9 +23,8 @@ class Pipe:
 
     def __init__(self) -> None:
         self.end, self.fd = os.pipe()
-        self.output = Output(TOKEN)
-        self.writer = MarkedWriter(self.fd, "<stdout>", TOKEN, self.output.current)
-        self.stream = io.TextIOWrapper(self.writer, encoding="utf-8", newline="\n", write_through=True)
+        self.writer = MarkedWriter(self.fd, "<stdout>", TOKEN)
+        self.stream = MarkedStream(self.writer, encoding="utf-8", newline="\n")
         self._marks = MarkedOutput(TOKEN)
 
     def raw(self) -> bytes:
@@ -80,7 +79,7 @@ def test_an_unfinished_line_is_not_mixed_with_the_next_input(pipe):
 
 
 def test_a_thread_belongs_to_the_input_that_runs(pipe):
-    pipe.output.follow(lambda: TWO)
+    pipe.writer.source = SimpleNamespace(current=TWO)
     thread = threading.Thread(target=print, args=("thread",), kwargs={"file": pipe.stream})
     thread.start()
     thread.join()
@@ -94,6 +93,16 @@ def test_what_bypasses_python_belongs_to_the_last_mark(pipe):
         os.write(pipe.fd, b"descriptor\n")
         pipe.stream.buffer.write(b"\xff\0buffer\n")
     assert pipe.read() == [Piece(FIRST, b"python\nchild\ndescriptor\n\xff\0buffer\n")]
+
+
+def test_text_that_cannot_be_encoded_and_what_is_no_text_are_errors_where_they_are_printed(pipe):
+    with pytest.raises(UnicodeEncodeError):
+        print("\ud800", file=pipe.stream)
+    with pytest.raises(TypeError):
+        pipe.stream.write(b"bytes")
+    pipe.stream.reconfigure(errors="backslashreplace")
+    print("\ud800", file=pipe.stream)
+    assert pipe.raw() == b"\\ud800\n"
 
 
 def test_a_flush_sends_an_unfinished_line(pipe):
