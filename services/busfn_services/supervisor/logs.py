@@ -18,6 +18,8 @@ from busfn_services.marks import MarkedOutput, Piece
 
 MOST_READ = 64 * 1024
 """Bytes that are read, and so published, at once."""
+GATHER = 0.005
+"""Seconds after a read in which lines gather in the pipe: one message for many, and a bound for what one pipe sends."""
 MOST_AHEAD = 1024 * 1024
 """Bytes of one pipe that are published before the server has to catch up."""
 
@@ -60,12 +62,10 @@ class LogSink:
 
 async def pump(fd: int, sink: LogSink, output: MarkedOutput) -> None:
     """Pass on what arrives on a pipe until its writers are gone; the pipe is closed then."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=MOST_READ)
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb"))
+    os.set_blocking(fd, False)
     ahead = 0
     try:
-        while data := await reader.read(MOST_READ):
+        while data := await _read(fd):
             for piece in output.feed(data):
                 sink.write(piece)
             await sink.bus.writable()
@@ -73,7 +73,23 @@ async def pump(fd: int, sink: LogSink, output: MarkedOutput) -> None:
             if ahead > MOST_AHEAD:
                 await sink.catch_up()
                 ahead = 0
+            await asyncio.sleep(GATHER)
     finally:
         for piece in output.end():
             sink.write(piece)
-        transport.close()
+        os.close(fd)
+
+
+async def _read(fd: int) -> bytes:
+    """What is in the pipe; waits until there is something, or the end."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return os.read(fd, MOST_READ)
+        except BlockingIOError:
+            readable = asyncio.Event()
+        loop.add_reader(fd, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(fd)
