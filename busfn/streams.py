@@ -14,7 +14,11 @@ LAYOUT = 1
 """Version of the streams below, kept in their metadata. Raise it when one of them changes."""
 
 RETENTION = 7 * 24 * 3600.0
-"""Seconds that results of durable calls are kept."""
+"""Seconds that results of durable calls, and logs, are kept."""
+
+
+LOG_BYTES = 1 << 30
+"""What the logs of an environment may take of the server's disk; beyond it, the oldest lines go."""
 
 
 def streams(subjects: Subjects) -> Sequence[StreamSpec]:
@@ -58,6 +62,23 @@ def streams(subjects: Subjects) -> Sequence[StreamSpec]:
             kind="log",
             max_per_subject=1,
         ),
+        _logs(subjects),
+    )
+
+
+def _logs(subjects: Subjects) -> StreamSpec:
+    """What bodies print; what is stored is told, headers only, to those who follow."""
+    logs = subjects.all_of("log")
+    return StreamSpec(
+        name=subjects.stream("LOGS"),
+        subjects=(logs,),
+        layout=LAYOUT,
+        kind="log",
+        max_age=RETENTION,
+        max_bytes=LOG_BYTES,
+        discard_new=False,
+        allow_direct=True,
+        republish=(logs, subjects.all_of("tail"), True),
     )
 
 

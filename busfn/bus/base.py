@@ -256,6 +256,43 @@ class Blobs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """A message as a stream keeps it."""
+
+    subject: str
+    headers: Headers
+    body: bytes
+    sequence: int
+    time: float
+    """When it was stored, in unix seconds by the server's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Sequences of the first and the last message of a stream; an empty one has its first behind its last."""
+
+    first: int
+    last: int
+
+
+class History(Protocol):
+    """Reading what streams keep, without taking it. All raise `NotFoundError` when there is no such stream."""
+
+    async def bounds(self, stream: str) -> Bounds:
+        """What the leader of the stream knows."""
+        ...
+
+    async def read(self, stream: str, subject: str, *, sequence: int, count: int) -> Sequence[Stored]:
+        """Up to ``count`` messages under a subject (wildcards allowed), in order, from a sequence on; fewer when they
+        are large. None only when there is nothing more, as far as whoever answers knows."""
+        ...
+
+    async def first_since(self, stream: str, subject: str, moment: float) -> int | None:
+        """Sequence of the first message under a subject that was stored at ``moment`` (unix seconds) or later."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A value in a table."""
 
@@ -303,6 +340,8 @@ class Bus(Protocol):
     def queues(self) -> Queues: ...
     @property
     def blobs(self) -> Blobs: ...
+    @property
+    def history(self) -> History: ...
     def table(self, name: str) -> Table: ...
 
     def publish(self, subject: str, body: bytes = b"", headers: Headers = NO_HEADERS, reply: str = "") -> None:

@@ -13,6 +13,7 @@ from typing import Self
 from busfn.bus.base import NO_HEADERS, Headers, Outgoing
 from busfn.bus.blobs import NatsBlobs
 from busfn.bus.frames import NO_RESPONDERS, Inbound, check_pattern, encode_headers, publish_frame
+from busfn.bus.history import NatsHistory
 from busfn.bus.jetstream import NatsQueues
 from busfn.bus.session import Session
 from busfn.bus.table import NatsTable
@@ -140,6 +141,7 @@ class NatsBus:
         self._counter = 0
         self._callbacks: list[Callable[[], None]] = []
         self.queues = NatsQueues(self)
+        self.history = NatsHistory(self)
         self.blobs = NatsBlobs(self, self.queues, blob_stream, blob_prefix)
 
     async def open(self, timeout: float, *, wait: bool = False) -> None:

@@ -23,6 +23,7 @@ from typing import Self, TypeVar
 
 from busfn.bus.base import NO_HEADERS, Handler, Headers, Message
 from busfn.bus.frames import check_pattern, encode_headers, publish_frame
+from busfn.bus.memory_history import MemoryHistory
 from busfn.bus.memory_queues import MemoryQueues
 from busfn.bus.memory_store import MemoryBlobs, MemoryTable, Shelf
 from busfn.bus.memory_stream import MemoryMessage, MemoryStream
@@ -155,6 +156,7 @@ class MemoryBus:
         self._waiting: set[asyncio.Future[Message]] = set()
         self.queues = MemoryQueues(self, broker)
         self.blobs = MemoryBlobs(broker.shelf)
+        self.history = MemoryHistory(broker)
 
     async def __aenter__(self) -> Self:
         return self

@@ -50,6 +50,7 @@ class _Stored:
     message: MemoryMessage
     size: int
     expires: float
+    time: float
 
 
 @dataclass(eq=False, slots=True)
@@ -124,7 +125,8 @@ class MemoryStream:
     def __init__(self, spec: StreamSpec, broker: MemoryBroker) -> None:
         self.spec = spec
         self._broker = broker
-        self._last = 0
+        self.last = 0
+        """Sequence of the message that was stored last, whether it is still there or not."""
         self._seen: dict[str, tuple[int, float]] = {}
         self._pullers: dict[str, list[Taker]] = {}
         self._next_expiry = math.inf
@@ -157,15 +159,15 @@ class MemoryStream:
             return known[0]
         size = len(message.subject) + len(message.body)
         self._make_room(message.subject, size)
-        self._last += 1
-        self._seen[message.headers.get("Nats-Msg-Id", "")] = (self._last, now)
+        self.last += 1
+        self._seen[message.headers.get("Nats-Msg-Id", "")] = (self.last, now)
         self._seen.pop("", None)
         plain = MemoryMessage(message.subject, "", message.body, message.headers)
         expires = self._expiry(message.headers, now)
         self._next_expiry = min(self._next_expiry, expires)
-        self.messages[self._last] = _Stored(plain, size, expires)
-        self._announce(self._last, plain)
-        return self._last
+        self.messages[self.last] = _Stored(plain, size, expires, time.time())
+        self._announce(self.last, plain)
+        return self.last
 
     def store_all(self, messages: Sequence[MemoryMessage]) -> None:
         """Store all messages or, when they do not fit, none; raises `QueueFull`."""

@@ -75,12 +75,16 @@ class Subjects:
         return self._make("job", app, function, "*")
 
     def log(self, app: str, function: str, call: str) -> str:
-        """What a call's body prints."""
+        """What a call's body prints; the call is ``-`` for what is printed while none runs."""
         return self._make("log", app, function, call)
 
     def logs(self, app: str) -> str:
         """What an app's bodies print."""
         return self._make("log", app, ">")
+
+    def stored_logs(self, app: str) -> str:
+        """Headers of what an app's bodies print, once it is stored."""
+        return self._make("tail", app, ">")
 
     def report(self, host: str) -> str:
         """What a host says of its workers, again and again; ``*`` for all hosts."""

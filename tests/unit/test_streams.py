@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from busfn.bus.patterns import matches, overlap
 from busfn.protocol.subjects import Subjects
-from busfn.streams import OVERFLOW_BYTES, consumers, streams
+from busfn.streams import LOG_BYTES, OVERFLOW_BYTES, consumers, streams
 
 names = st.text("abzAZ09_-", min_size=1, max_size=6)
 functions = st.lists(names, min_size=1, max_size=2).map(".".join)
@@ -26,6 +26,7 @@ def test_an_environment_has_these_streams():
         "BUSFN_main_BLOB": ("busfn.main.blob.>",),
         "BUSFN_main_RES": ("busfn.main.res.>",),
         "BUSFN_main_DEAD": ("busfn.main.dead.>",),
+        "BUSFN_main_LOGS": ("busfn.main.log.>",),
     }
 
 
@@ -48,6 +49,12 @@ def test_large_payloads_are_read_directly_and_expire():
     assert (spec.kind, spec.memory, spec.allow_direct, spec.allow_ttl) == ("log", False, True, True)
 
 
+def test_the_oldest_lines_of_full_logs_go_and_none_is_refused():
+    spec = by_name(MAIN)["BUSFN_main_LOGS"]
+    assert (spec.kind, spec.memory, spec.discard_new, spec.allow_direct) == ("log", False, False, True)
+    assert (spec.max_age, spec.max_bytes) == (7 * 24 * 3600, LOG_BYTES)
+
+
 @given(environments, names, functions)
 def test_no_stream_captures_an_interactive_call(subjects, app, function):
     for spec in streams(subjects):
@@ -56,7 +63,7 @@ def test_no_stream_captures_an_interactive_call(subjects, app, function):
             assert not overlap(captured, subjects.all_of("fn"))
 
 
-@pytest.mark.parametrize("kind", ["fn", "hb", "host", "ask", "wake", "ctl", "live"])
+@pytest.mark.parametrize("kind", ["fn", "hb", "host", "ask", "wake", "ctl", "live", "tail"])
 def test_what_is_kept_by_nobody_is_captured_by_no_stream(kind):
     for spec in streams(MAIN):
         assert not any(overlap(captured, MAIN.all_of(kind)) for captured in spec.subjects)

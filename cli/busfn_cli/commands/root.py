@@ -10,6 +10,7 @@ import typer
 from busfn_cli.commands import app, call, dead, function, worker
 from busfn_cli.commands.deploy import deploy
 from busfn_cli.commands.health import health
+from busfn_cli.commands.logs import logs
 from busfn_cli.commands.run import run
 from busfn_cli.commands.serve import serve
 from busfn_cli.commands.up import up, url
@@ -50,7 +51,7 @@ def build() -> typer.Typer:
 
 
 GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
-    "app": ("Deployed apps.", (app.list_, app.history, app.rollback, app.stop, app.stats, app.describe)),
+    "app": ("Deployed apps.", (app.list_, app.history, app.rollback, app.stop, app.stats, app.describe, logs)),
     "function": ("Functions of deployed apps.", (function.list_, function.stats, function.scale)),
     "call": ("Durable calls, by their ids.", (call.get, call.cancel, call.list_, call.graph)),
     "worker": ("A plain microservice; workers of deployed apps.", (worker.run, worker.list_, worker.stop)),

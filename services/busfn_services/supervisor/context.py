@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from busfn.bus.base import Bus
@@ -31,9 +32,16 @@ async def open_context(address: BusAddress, *, env: str, key: bytes | None) -> H
     subjects = Subjects(env)
     bus = await open_bus(ClientOptions(address=address, env=env, name="busfn-host"))
     try:
-        for spec in streams(subjects):
-            await bus.queues.ensure_stream(spec)
+        await _ensure_streams(bus, subjects)
     except BaseException:
         await bus.close()
         raise
     return HostContext(bus=bus, subjects=subjects, codecs=Codecs(key), address=address, key=key)
+
+
+async def _ensure_streams(bus: Bus, subjects: Subjects) -> None:
+    """All at once: each costs the server a file or two, and whoever starts an app waits for them."""
+    wanted = (bus.queues.ensure_stream(spec) for spec in streams(subjects))
+    for outcome in await asyncio.gather(*wanted, return_exceptions=True):
+        if outcome is not None:
+            raise outcome

@@ -10,7 +10,6 @@ table, stdout, stderr) attached to the length; the server answers JSON lines: ``
 from __future__ import annotations
 
 import gc
-import io
 import json
 import os
 import select
@@ -22,6 +21,7 @@ from typing import Any
 
 from busfn.bus import core
 from busfn_services.flight import FlightTable
+from busfn_services.worker.output import Output
 from busfn_services.worker.worker import WorkerConfig, run_worker
 
 _LENGTH = struct.Struct(">I")
@@ -123,10 +123,9 @@ class _Server:
         os.dup2(err, 2)
         os.close(out)
         os.close(err)
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(line_buffering=True)
-        return run_worker(WorkerConfig.from_dict(config), socket.socket(fileno=command), FlightTable(table))
+        output = Output(config["log_token"])
+        output.install()
+        return run_worker(WorkerConfig.from_dict(config), socket.socket(fileno=command), FlightTable(table), output)
 
     def _reap(self) -> None:
         while self._children:

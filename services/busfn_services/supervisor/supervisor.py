@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import time
@@ -18,9 +19,10 @@ from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
 from busfn_services.flight import Entry, FlightTable
 from busfn_services.handon import beat
+from busfn_services.marks import NOBODY, MarkedOutput, Piece
 from busfn_services.supervisor.context import HostContext
 from busfn_services.supervisor.forkserver import ForkServer
-from busfn_services.supervisor.logs import Echo, LogSink, no_echo, pump
+from busfn_services.supervisor.logs import Echo, LogSink, pump
 from busfn_services.supervisor.rescue import Rescue
 from busfn_services.supervisor.watch import GRACE, Duty
 from busfn_services.supervisor.worker import State, Worker
@@ -46,7 +48,7 @@ def _ignore(_: Worker) -> None:
 class Supervisor:
     """Owner of the worker processes; use it with ``async with``."""
 
-    def __init__(self, context: HostContext, forks: ForkServer, echo: Echo = no_echo) -> None:
+    def __init__(self, context: HostContext, forks: ForkServer, echo: Echo | None = None) -> None:
         self._context = context
         self._forks = forks
         self._echo = echo
@@ -80,11 +82,15 @@ class Supervisor:
         out, err = os.pipe(), os.pipe()
         worker = Worker(name, spec, FlightTable(table_fd), ours, time.monotonic())
         self.workers[name] = worker
-        self._forks.fork(self._config(worker), [theirs.fileno(), table_fd, out[1], err[1]])
+        token = secrets.token_hex(16)
+        self._forks.fork({**self._config(worker), "log_token": token}, [theirs.fileno(), table_fd, out[1], err[1]])
         theirs.close()
         for fd in (table_fd, out[1], err[1]):
             os.close(fd)
-        self._pumps[worker] = [self._spawn(pump(fd, self._sink(worker))) for fd in (out[0], err[0])]
+        self._pumps[worker] = [
+            self._spawn(pump(fd, self._sink(worker, stream), MarkedOutput(token)))
+            for fd, stream in ((out[0], "out"), (err[0], "err"))
+        ]
         self._spawn(self._read_worker(worker))
         return worker
 
@@ -164,11 +170,19 @@ class Supervisor:
 
     def _report(self, worker: Worker, code: int) -> None:
         why = "was over its timeout and killed" if worker.killed_for else describe_exit(code)
-        self._sink(worker).write(f"busfn: worker {worker.name} (pid {worker.pid}) {why}\n".encode())
+        text = f"busfn: worker {worker.name} (pid {worker.pid}) {why}\n"
+        self._sink(worker, "err").write(Piece(NOBODY, text.encode()))
 
-    def _sink(self, worker: Worker) -> LogSink:
-        subject = self._context.subjects.log(worker.spec.app, worker.spec.name, worker.name)
-        return LogSink(self._context.bus, subject, worker.spec.name, self._echo)
+    def _sink(self, worker: Worker, stream: str) -> LogSink:
+        return LogSink(
+            bus=self._context.bus,
+            subjects=self._context.subjects,
+            app=worker.spec.app,
+            function=worker.spec.name,
+            worker=worker.name,
+            stream=stream,
+            echo=self._echo,
+        )
 
     async def _scan(self) -> None:
         while True:

@@ -34,6 +34,8 @@ class Executor:
         self.codecs = codecs
         self.answers = AnswerBuilder(codecs, worker)
         self.mean: float | None = None
+        self.current: CurrentInput | None = None
+        """The input whose body runs, as any thread sees it."""
         self._signature = inspect.signature(raw)
         self._running_since = 0.0
         self._job: Job | None = None
@@ -73,6 +75,7 @@ class Executor:
         """Around user code: marks the input as running."""
         call = job.call
         current = CurrentInput(call.call, call.index + offset, (*call.path, self.spec.label))
+        self.current = current
         self._job = job
         self._running_since = time.monotonic()
         try:
@@ -80,6 +83,7 @@ class Executor:
                 yield
         finally:
             self._running_since = 0.0
+            self.current = None
 
     def refuse_unsendable(self, value: object) -> Any:
         """A generator or coroutine is no result: say what to do instead."""

@@ -29,6 +29,7 @@ from busfn_services.worker.executor import Executor
 from busfn_services.worker.intake import Intake
 from busfn_services.worker.load import bind_apps, load_function
 from busfn_services.worker.mainloop import Jobs, Stop, serve
+from busfn_services.worker.output import Output
 
 EXIT_OK = 0
 EXIT_STARTUP = 3
@@ -95,7 +96,7 @@ class Waiting:
             self._table.set_waiting(self._count)
 
 
-def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable) -> int:
+def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, output: Output) -> int:
     """The whole life of the process; returns its exit code."""
     os.environ[WORKER_VARIABLE] = config.worker
     os.environ["BUSFN_ENV"] = config.env
@@ -114,16 +115,17 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable) ->
         return EXIT_STARTUP
     bind_apps(module, client)
     DEFAULT.client = client
-    return _serve(config, client, raw, table, supervisor)
+    executor = Executor(config.spec, raw, client.link.codecs, config.worker)
+    output.follow(executor)
+    return _serve(config, client, executor, table, supervisor)
 
 
 def _serve(
-    config: WorkerConfig, client: Client, raw: Callable[..., Any], table: FlightTable, supervisor: SupervisorLink
+    config: WorkerConfig, client: Client, executor: Executor, table: FlightTable, supervisor: SupervisorLink
 ) -> int:
     jobs = Jobs()
-    executor = Executor(config.spec, raw, client.link.codecs, config.worker)
     intake = Intake(client.link, config.spec, table, jobs, config.worker)
-    discovery = Discovery(client.link, config.spec, config.worker, raw, intake.stats)
+    discovery = Discovery(client.link, config.spec, config.worker, executor.raw, intake.stats)
 
     async def drain() -> None:
         await discovery.stop()
