@@ -28,7 +28,7 @@ from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
 from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse, unfit
 from busfn_services.outcomes import Outcomes, next_attempt
 from busfn_services.worker.job import Job
-from busfn_services.worker.limiter import Limiter
+from busfn_services.worker.limiter import FORESEEN, MOST_WORK, Limiter
 from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
 from busfn_services.worker.outlet import Outlet
 from busfn_services.worker.stats import Stats
@@ -64,6 +64,7 @@ class Intake:
         self._tasks: set[asyncio.Task[None]] = set()
         self._posts: deque[Callable[[], None]] = deque()
         self._post_scheduled = False
+        self._foresight: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         self.on_finished: Callable[[], None] | None = None
         """Called after every finished job."""
@@ -74,7 +75,7 @@ class Intake:
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             handler = partial(self._on_delivery, kind)
-            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._limiter.room, handler))
+            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._room, handler))
         self.note_hearing()
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
@@ -110,7 +111,7 @@ class Intake:
             self._spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
 
     def _on_delivery(self, kind: Kind, delivery: Delivery) -> None:
-        if self._limiter.room() <= 0 or not self._free:
+        if self._room() <= 0 or not self._free:
             self._bus.queues.settle(delivery.token, Verdict.NAK)
             return
         call = admit(self._link, delivery.message, reply="", durable=kind is Kind.JOB)
@@ -151,7 +152,10 @@ class Intake:
             return
         self._free.pop()
         self._held.add(job)
+        if self._limiter.room() <= 0:  # taken ahead of its turn
+            self._link.portal.loop.call_later(CUT_AFTER, self._return, job)
         self._limiter.take(job.inputs)
+        self._look_ahead()
         if self._spec.is_generator:
             self._open_outlet(job)
         if self._spec.single_use_containers:
@@ -223,6 +227,41 @@ class Intake:
             self._limiter.shed(rest[1] - rest[0])
             self._spawn(self._give_back(job, rest))
 
+    def _room(self) -> int:
+        """Messages that may be pulled now."""
+        return self._limiter.room() or self._limiter.ahead(self._work())
+
+    def _work(self) -> float:
+        """Seconds that what we hold will still take, as far as can be told."""
+        now, mean = time.monotonic(), self._limiter.mean or 0.0
+        return sum(job.work(mean, now) for job in self._held)
+
+    def _look_ahead(self) -> None:
+        """Ask for the next message shortly before its turn, so that it is here then."""
+        if self._foresight is not None:
+            self._foresight.cancel()
+            self._foresight = None
+        mean = self._limiter.mean
+        if mean is None or mean > FORESEEN or not self._held:
+            return
+        early = self._work() - MOST_WORK
+        if early <= 0:
+            for puller in self._pullers:
+                puller.wake()
+        else:
+            self._foresight = self._link.portal.loop.call_later(early, self._look_ahead)
+
+    def _return(self, job: Job) -> None:
+        """Let somebody else have a message that was taken ahead of its turn, which does not come."""
+        if job not in self._held or job.remaining < job.inputs:
+            return
+        rest = job.cut()
+        if rest is not None:
+            job.returned = True
+            self._limiter.shed(rest[1] - rest[0])
+            self._bus.queues.settle(job.token, Verdict.NAK)
+            self._table.clear(job.slot)  # nobody shall put it back again when we die
+
     async def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
         call = job.wire.copy(select=rest)
         subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
@@ -233,7 +272,8 @@ class Intake:
     # What the main thread calls (see `Port`)
 
     def started(self, job: Job, upto: int) -> None:
-        self._table.started(job.slot, upto, time.monotonic())
+        job.started_at = time.monotonic()
+        self._table.started(job.slot, upto, job.started_at)
 
     def answer(self, job: Job, *answers: Answer) -> None:
         self._post(partial(self._answer, job, answers))
@@ -276,7 +316,9 @@ class Intake:
         self._conclude(job)
 
     def _conclude(self, job: Job) -> None:
-        if job.tail is None:
+        if job.returned:
+            self._forget(job)
+        elif job.tail is None:
             self._settle(job)
         else:
             self._spawn(self._settle_after(job, job.tail))

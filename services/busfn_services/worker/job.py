@@ -28,6 +28,10 @@ class Job:
         self._lock = threading.Lock()
         self.tail: asyncio.Task[None] | None = None
         """Stores and sends large answers; later answers go behind it."""
+        self.started_at = 0.0
+        """When (monotonic seconds) the last input that was started began."""
+        self.returned = False
+        """Given back whole, before any of it was started: nothing of it is ours to settle."""
         self.cancelled = False
         """Nobody wants its outcome any more."""
         self.outlet: Outlet | None = None
@@ -47,6 +51,11 @@ class Job:
     def remaining(self) -> int:
         """Inputs that were not started."""
         return self._end - self._next
+
+    def work(self, mean: float, now: float) -> float:
+        """Seconds that it will still take, when an input takes ``mean`` seconds."""
+        running = max(0.0, self.started_at + mean - now) if self.started_at else 0.0
+        return self.remaining * mean + running
 
     def take(self, most: int) -> range:
         """Start up to ``most`` further inputs; offsets into the chunk, empty at the end."""
