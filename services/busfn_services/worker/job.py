@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from busfn.bus.base import Channel
 from busfn.protocol.envelope import Call
 from busfn_services.flight import Kind
 from busfn_services.worker.outlet import Outlet
@@ -36,6 +37,8 @@ class Job:
         """Nobody wants its outcome any more."""
         self.outlet: Outlet | None = None
         """Where a generator's items go."""
+        self.control: Channel | None = None
+        """Where a generator's consumer grants credit and says that it leaves."""
 
     @property
     def durable(self) -> bool:

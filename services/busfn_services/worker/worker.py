@@ -123,7 +123,7 @@ def _serve(
     jobs = Jobs()
     executor = Executor(config.spec, raw, client.link.codecs, config.worker)
     intake = Intake(client.link, config.spec, table, jobs, config.worker)
-    discovery = Discovery(client.link, config.spec, config.worker, raw, intake.stats)
+    discovery = Discovery(client.link, config.spec, config.worker, raw, intake.outbox.stats)
 
     async def drain() -> None:
         await discovery.stop()
@@ -137,7 +137,7 @@ def _serve(
     signal.signal(signal.SIGTERM, lambda _number, _frame: leave())
     supervisor.listen(leave)
     supervisor.tell(event="ready")
-    serve(executor, intake, jobs)
+    serve(executor, intake.outbox, jobs)
     client.close()
     return EXIT_OK
 
