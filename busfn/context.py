@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from os import environ
 
@@ -12,9 +10,10 @@ WORKER_VARIABLE = "BUSFN_WORKER_ID"
 """Set in worker processes and inherited by their children."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CurrentInput:
-    """The input that a worker is running."""
+    """The input that a worker is running; never changed. One is made for each input, and freezing costs as much again
+    as making it."""
 
     call: str
     index: int
@@ -51,11 +50,11 @@ def is_local() -> bool:
     return WORKER_VARIABLE not in environ
 
 
-@contextmanager
-def running(current: CurrentInput) -> Generator[None, None, None]:
-    """Make ``current`` the running input."""
-    token = _current.set(current)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def enter_input(current: CurrentInput) -> Token[CurrentInput | None]:
+    """Make ``current`` the running input; `leave_input` takes what this returns."""
+    return _current.set(current)
+
+
+def leave_input(token: Token[CurrentInput | None]) -> None:
+    """The input that was entered runs no more."""
+    _current.reset(token)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import contextmanager
 from typing import Any, cast, get_type_hints
 
-from busfn.context import CurrentInput, running
+from busfn.context import CurrentInput, enter_input, leave_input
 from busfn.errors import FunctionTimeoutError, InputCancellation, InvalidError
 from busfn.protocol.arguments import unpack_arguments
 from busfn.protocol.codecs import Codecs
@@ -23,6 +22,10 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 class InputTimeout(BaseException):
     """Raised inside a body that runs longer than its function's timeout."""
+
+
+_PLAIN = frozenset((int, float, str, bytes, bool, list, dict, tuple, type(None)))
+"""Types of results that need no closer look."""
 
 
 class Executor:
@@ -70,23 +73,21 @@ class Executor:
             return convert_arguments(self._signature, self._hints(), args, kwargs)
         return args, kwargs
 
-    @contextmanager
-    def body(self, job: Job, offset: int) -> Generator[None, None, None]:
-        """Around user code: marks the input as running."""
-        call = job.call
-        current = CurrentInput(call.call, call.index + offset, (*call.path, self.spec.label))
+    def begin(self, job: Job, current: CurrentInput) -> None:
+        """An input of this message is started now, and may be interrupted."""
         self.current = current
         self._job = job
         self._running_since = time.monotonic()
-        try:
-            with running(current):
-                yield
-        finally:
-            self._running_since = 0.0
-            self.current = None
+
+    def end(self) -> None:
+        """It is over: what interrupts it comes too late."""
+        self._running_since = 0.0
+        self.current = None
 
     def refuse_unsendable(self, value: object) -> Any:
         """A generator or coroutine is no result: say what to do instead."""
+        if type(value) in _PLAIN:
+            return value
         if isinstance(value, Generator | Coroutine | AsyncGenerator):
             raise InvalidError(
                 f"{self.spec.label} returned a {type(cast(object, value)).__name__}, which cannot be sent;"
@@ -111,3 +112,35 @@ class Executor:
             return get_type_hints(self.raw)
         except (NameError, TypeError, AttributeError):  # an annotation that cannot be evaluated checks nothing
             return {}
+
+
+class Body:
+    """Around user code: marks the inputs of one message as running, one after the other.
+
+    ``with body.at(offset): ...``. There is one for each message, because making one for each input would cost as much
+    as a short body does.
+    """
+
+    __slots__ = ("_call", "_executor", "_first", "_job", "_offset", "_path", "_token")
+
+    def __init__(self, executor: Executor, job: Job) -> None:
+        self._executor = executor
+        self._job = job
+        self._call = job.call.call
+        self._first = job.call.index
+        self._path = (*job.call.path, executor.spec.label)
+        self._offset = 0
+
+    def at(self, offset: int) -> Body:
+        """For the input at this offset."""
+        self._offset = offset
+        return self
+
+    def __enter__(self) -> None:
+        current = CurrentInput(self._call, self._first + self._offset, self._path)
+        self._executor.begin(self._job, current)
+        self._token = enter_input(current)
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.end()
+        leave_input(self._token)

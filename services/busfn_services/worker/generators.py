@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, cast
 
 from busfn.errors import InvalidError
-from busfn_services.worker.executor import Arguments, Executor, InputTimeout
+from busfn_services.worker.executor import Arguments, Body, Executor, InputTimeout
 from busfn_services.worker.job import Job
 from busfn_services.worker.outlet import Outlet, StreamClosed
 from busfn_services.worker.port import Port
@@ -19,7 +19,7 @@ def run_generator(executor: Executor, port: Port, job: Job) -> None:
     run, begun = _Run(executor, port, job), time.perf_counter()
     try:
         args, kwargs = run.begin()
-        with executor.body(job, 0):
+        with Body(executor, job):
             run.drive(run.iterator(args, kwargs))
         run.end()
     except BaseException as error:
@@ -32,7 +32,7 @@ async def arun_generator(executor: Executor, port: Port, job: Job) -> None:
     run, begun = _Run(executor, port, job), time.perf_counter()
     try:
         args, kwargs = run.begin()
-        with executor.body(job, 0):
+        with Body(executor, job):
             await run.adrive(run.aiterator(args, kwargs))
         run.end()
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""The loop thread of a worker: decides whether a call is run here or handed on, and sends answers.
+"""The loop thread of a worker: takes messages, and decides whether a call is run here or handed on.
 
 Whoever is in a function's queue group either runs a call or hands it on: a worker with room runs it, a full one puts it
 into the overflow stream, from which workers pull as many as they have room for.
@@ -10,40 +10,36 @@ import asyncio
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
-from busfn.bus.base import Channel, Delivery, Message, Puller, Subscription, Verdict
+from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
 from busfn.errors import Error, ProtocolError
 from busfn.invoke.link import Link
-from busfn.invoke.payloads import SPILL, fetch, spills, stow
+from busfn.invoke.payloads import fetch
 from busfn.protocol.control import Cancellation, read_control
-from busfn.protocol.envelope import Answer, Call
+from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
 from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse, unfit
-from busfn_services.outcomes import Outcomes, next_attempt
+from busfn_services.outcomes import Outcomes
+from busfn_services.worker.background import Background
 from busfn_services.worker.job import Job
-from busfn_services.worker.limiter import Limiter
+from busfn_services.worker.limiter import FORESEEN, MOST_WORK, Limiter
 from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
+from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
-from busfn_services.worker.stats import Stats
 
-STORE_PAUSE = 1.0
-"""Seconds before an input is run again whose result could not be stored."""
 HEARING_EVERY = 1.0
-MOST_CALLERS = 64
-"""Maps whose callers are remembered, so that their end is noticed."""
 CUT_AFTER = 0.050
 """Seconds after which a chunk gives away its unstarted inputs, so that short work is not trapped behind long."""
 
 
 class Intake:
-    """Takes messages for one function, and is the `Port` through which the main thread answers them."""
+    """Takes messages for one function, and holds them until they are settled."""
 
     def __init__(self, link: Link, spec: FunctionSpec, table: FlightTable, jobs: Jobs, worker: str) -> None:
         self._link = link
@@ -56,25 +52,21 @@ class Intake:
         self._limiter = Limiter(once=spec.single_use_containers)
         self._free = list(range(RECORDS))
         self._held: set[Job] = set()
-        self._channels: dict[Job, Channel] = {}
-        self._callers: dict[str, Channel] = {}
         self._pullers: list[Puller] = []
         self._member: Subscription | None = None
         self._control: Subscription | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._posts: deque[Callable[[], None]] = deque()
-        self._post_scheduled = False
-        self._emptied = asyncio.Event()
+        self._background = Background(link.portal.loop)
+        self._foresight: asyncio.TimerHandle | None = None
         self.on_finished: Callable[[], None] | None = None
         """Called after every finished job."""
-        self.stats = Stats()
+        self.outbox = Outbox(link, spec, table, worker, self._background, self)
 
     async def start(self) -> None:
         """Pull from both queues and join the queue group."""
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             handler = partial(self._on_delivery, kind)
-            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._limiter.room, handler))
+            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._room, handler))
         self.note_hearing()
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
@@ -95,9 +87,9 @@ class Intake:
             await puller.stop()
         if self._control is not None:
             await self._control.leave()
-        while self._held or self._tasks:
-            self._emptied.clear()
-            await self._emptied.wait()
+        while self._held or self._background.busy:
+            self._background.changed.clear()
+            await self._background.changed.wait()
         await self._bus.flush()
 
     def _on_direct(self, message: Message) -> None:
@@ -107,10 +99,10 @@ class Intake:
         if self._limiter.room() > 0 and self._free:
             self._accept(call, Kind.DIRECT)
         else:
-            self._spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
+            self._background.spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
 
     def _on_delivery(self, kind: Kind, delivery: Delivery) -> None:
-        if self._limiter.room() <= 0 or not self._free:
+        if self._room() <= 0 or not self._free:
             self._bus.queues.settle(delivery.token, Verdict.NAK)
             return
         call = admit(self._link, delivery.message, reply="", durable=kind is Kind.JOB)
@@ -127,7 +119,7 @@ class Intake:
         if refusal is None:
             self._bus.queues.settle(delivery.token, Verdict.ACK)
         else:
-            self._spawn(self._bury(delivery.token, *refusal))
+            self._background.spawn(self._bury(delivery.token, *refusal))
 
     async def _bury(self, token: str, call: Call, error: Error) -> None:
         try:
@@ -143,15 +135,18 @@ class Intake:
             self._table.fill(job.slot, _entry(job))
         except ValueError as error:
             if job.durable:
-                self._spawn(self._bury(token, call, ProtocolError(str(error))))
+                self._background.spawn(self._bury(token, call, ProtocolError(str(error))))
                 return
-            self._refuse(call, ProtocolError(str(error)))
+            refuse(self._bus, self._link.codecs, call, ProtocolError(str(error)))
             if token:
                 self._bus.queues.settle(token, Verdict.ACK)
             return
         self._free.pop()
         self._held.add(job)
+        if self._limiter.room() <= 0:  # taken ahead of its turn
+            self._link.portal.loop.call_later(CUT_AFTER, self._return, job)
         self._limiter.take(job.inputs)
+        self._look_ahead()
         if self._spec.is_generator:
             self._open_outlet(job)
         if self._spec.single_use_containers:
@@ -159,7 +154,7 @@ class Intake:
         elif call.count > 1:
             self._link.portal.loop.call_later(CUT_AFTER, self._cut, job)
         if call.payload.blob is not None:
-            self._spawn(self._fetch(job))
+            self._background.spawn(self._fetch(job))
         else:
             self._jobs.put(job)
 
@@ -169,8 +164,8 @@ class Intake:
             job.call = job.call.copy(payload=await fetch(self._bus, job.call.payload))
         except Error as error:
             low, high = job.call.select or (0, job.call.count)
-            self._answer(job, [failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low)])
-            self._conclude(job)
+            failure = failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low)
+            self.outbox.send_now(job, [failure])
             return
         self._jobs.put(job)
 
@@ -181,24 +176,17 @@ class Intake:
             control = read_control(message.headers)
             outlet.close() if control.cancel else outlet.granted(control.items, control.size)
 
-        self._channels[job] = self._bus.channel(on_control)
+        job.control = self._bus.channel(on_control)
 
-    def _gone_channel(self, call: str) -> str:
-        """Where the server says that the caller of a map listens no more."""
-        channel = self._callers.pop(call, None) or self._bus.channel(partial(self._on_gone, call))
-        self._callers[call] = channel
-        if len(self._callers) > MOST_CALLERS:
-            self._callers.pop(next(iter(self._callers))).close()
-        return channel.subject
-
-    def _on_gone(self, call: str, message: Message) -> None:
-        if message.headers.get("Status") != "503":
-            return
+    def caller_gone(self, call: str) -> None:
+        """Take out of the queue, and out of what we hold, what a map wanted whose caller is gone."""
         for job in self._held:
             if job.call.call == call and (rest := job.cut()) is not None:
                 self._limiter.shed(rest[1] - rest[0])
         subjects = self._link.subjects
-        self._spawn(self._purge(subjects.stream("JOBS"), subjects.job(self._spec.app, self._spec.name, call)))
+        self._background.spawn(
+            self._purge(subjects.stream("JOBS"), subjects.job(self._spec.app, self._spec.name, call))
+        )
 
     async def _purge(self, stream: str, subject: str) -> None:
         await self._bus.queues.purge(stream, subject)
@@ -221,7 +209,42 @@ class Intake:
         rest = job.cut(keep)
         if rest is not None:
             self._limiter.shed(rest[1] - rest[0])
-            self._spawn(self._give_back(job, rest))
+            self._background.spawn(self._give_back(job, rest))
+
+    def _room(self) -> int:
+        """Messages that may be pulled now."""
+        return self._limiter.room() or self._limiter.ahead(self._work())
+
+    def _work(self) -> float:
+        """Seconds that what we hold will still take, as far as can be told."""
+        now, mean = time.monotonic(), self._limiter.mean or 0.0
+        return sum(job.work(mean, now) for job in self._held)
+
+    def _look_ahead(self) -> None:
+        """Ask for the next message shortly before its turn, so that it is here then."""
+        if self._foresight is not None:
+            self._foresight.cancel()
+            self._foresight = None
+        mean = self._limiter.mean
+        if mean is None or mean > FORESEEN or not self._held:
+            return
+        early = self._work() - MOST_WORK
+        if early <= 0:
+            for puller in self._pullers:
+                puller.wake()
+        else:
+            self._foresight = self._link.portal.loop.call_later(early, self._look_ahead)
+
+    def _return(self, job: Job) -> None:
+        """Let somebody else have a message that was taken ahead of its turn, which does not come."""
+        if job not in self._held or job.remaining < job.inputs:
+            return
+        rest = job.cut()
+        if rest is not None:
+            job.returned = True
+            self._limiter.shed(rest[1] - rest[0])
+            self._bus.queues.settle(job.token, Verdict.NAK)
+            self._table.clear(job.slot)  # nobody shall put it back again when we die
 
     async def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
         call = job.wire.copy(select=rest)
@@ -230,152 +253,25 @@ class Intake:
         beat(self._bus, call.reply, call.call, index=call.index + rest[0], sequence=sequence, worker=self._worker)
         self._table.shortened(job.slot, rest[0])
 
-    # What the main thread calls (see `Port`)
-
-    def started(self, job: Job, upto: int) -> None:
-        self._table.started(job.slot, upto, time.monotonic())
-
-    def answer(self, job: Job, *answers: Answer) -> None:
-        self._post(partial(self._answer, job, answers))
-
-    def retry(self, job: Job, offset: int, delay: float) -> None:
-        self._post(partial(self._retry, job, offset, delay))
-
-    def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
-        self._post(partial(self._stream, job, outlet, last))
-
-    def finish(self, job: Job, mean: float) -> None:
-        self._post(partial(self._finish, job, mean))
-
-    def _post(self, action: Callable[[], None]) -> None:
-        """One wake-up of the loop for all that the main thread does in one go."""
-        self._posts.append(action)
-        if not self._post_scheduled:
-            self._post_scheduled = True
-            self._link.portal.call(self._run_posts)
-
-    def _run_posts(self) -> None:
-        self._post_scheduled = False
-        while self._posts:
-            self._posts.popleft()()
-
-    def _answer(self, job: Job, answers: Sequence[Answer]) -> None:
-        self._send(job, answers, self._gone_channel(job.call.call) if job.kind is Kind.JOB else "")
-        answer = answers[-1]
-        if answer.count and job.tail is None:
-            self._link.portal.loop.call_soon(
-                self._table.answered, job.slot, answer.index - job.call.index + answer.count
-            )
-
-    def _stream(self, job: Job, outlet: Outlet, last: Answer | None) -> None:
-        self._send(job, [*outlet.flush(), *([last] if last else [])], self._channels[job].subject)
-
-    def _finish(self, job: Job, mean: float) -> None:
+    def ran(self, job: Job, mean: float) -> None:
+        """The body is done with it; ``mean`` seconds an input."""
         self._limiter.observe(mean)
         self._table.measured(mean * job.inputs)
-        self._conclude(job)
 
-    def _conclude(self, job: Job) -> None:
-        if job.tail is None:
-            self._settle(job)
-        else:
-            self._spawn(self._settle_after(job, job.tail))
-
-    def _retry(self, job: Job, offset: int, delay: float) -> None:
-        job.tail = self._spawn(self._queue_again(job.tail, job, offset, delay))
-
-    async def _queue_again(self, before: asyncio.Task[None] | None, job: Job, offset: int, delay: float) -> None:
-        if before is not None:
-            await before
-        call = next_attempt(job.wire, delay)
-        if job.kind is not Kind.JOB:
-            await hand_on(self._link, self._spec.app, self._spec.name, call)
-            return
-        if call.count:
-            call = call.copy(select=(offset, offset + 1))
-        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
-        # Once for each message that failed: its number tells attempts apart, also those of a dead letter's retry.
-        msg_id = f"{call.call}.{call.index + offset}.failed{job.sequence}"
-        sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
-        beat(self._bus, call.reply, call.call, index=call.index + offset, sequence=sequence, worker=self._worker)
-
-    async def _store(self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer]) -> None:
-        if before is not None:
-            await before
-        if job.cancelled:
-            return
-        await self._outcomes.store(job.wire, *answers)
-        self._table.answered(job.slot, answers[-1].index - job.call.index + max(1, answers[-1].count))
-
-    def _send(self, job: Job, answers: Sequence[Answer], reply: str) -> None:
-        """Publish answers in order; from the first large one on, behind a task that stores it."""
-        for answer in answers:
-            self.stats.answered(answer)
-        if job.durable:
-            job.tail = self._spawn(self._store(job.tail, job, answers))
-            return
-        limit = self._limit(job)
-        if job.tail is None and not any(spills(answer.payload, limit) for answer in answers):
-            for answer in answers:
-                self._bus.publish(job.call.reply, answer.payload.body, answer.headers(), reply)
-        else:
-            job.tail = self._spawn(self._send_large(job.tail, job, answers, reply))
-
-    async def _send_large(
-        self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer], reply: str
-    ) -> None:
-        if before is not None:
-            await before
-        for answer in answers:
-            stowed = answer.copy(payload=await stow(self._bus, answer.payload, self._limit(job)))
-            self._bus.publish(job.call.reply, stowed.payload.body, stowed.headers(), reply)
-
-    def _limit(self, job: Job) -> int:
-        """A plain NATS client is spared the blob store as long as the server takes the message."""
-        return self._bus.max_body if job.call.foreign else SPILL
-
-    async def _settle_after(self, job: Job, tail: asyncio.Task[None]) -> None:
-        try:
-            await tail
-        except Error as error:
-            if job.durable:  # not stored is not done: somebody will do it again
-                self._settle(job, Verdict.NAK, delay=STORE_PAUSE)
-                return
-            self._refuse(job.call, error)
-        self._settle(job)
-
-    def _settle(self, job: Job, verdict: Verdict = Verdict.ACK, *, delay: float = 0.0) -> None:
-        if job.token:
-            self._bus.queues.settle(job.token, verdict, delay=delay)
-        # After the answers and the ack were written: a crash before that must still find the record.
-        self._link.portal.loop.call_soon(self._forget, job)
-
-    def _forget(self, job: Job) -> None:
+    def forget(self, job: Job) -> None:
+        """It is settled, and everything of it was sent: make room for others."""
         self._table.clear(job.slot)
         self._free.append(job.slot)
         self._held.discard(job)
         self._limiter.release(job.inputs)
-        channel = self._channels.pop(job, None)
-        if channel is not None:
-            channel.close()
-        self._emptied.set()
+        if job.control is not None:
+            job.control.close()
+        self._background.changed.set()
         for puller in self._pullers:
             puller.wake()
+        self._look_ahead()
         if self.on_finished is not None:
             self.on_finished()
-
-    def _refuse(self, call: Call, error: Error) -> None:
-        refuse(self._bus, self._link.codecs, call, error)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._link.portal.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-        return task
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._emptied.set()
 
 
 def _entry(job: Job) -> Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from busfn.bus.base import Channel
 from busfn.protocol.envelope import Call
 from busfn_services.flight import Kind
 from busfn_services.worker.outlet import Outlet
@@ -28,10 +29,16 @@ class Job:
         self._lock = threading.Lock()
         self.tail: asyncio.Task[None] | None = None
         """Stores and sends large answers; later answers go behind it."""
+        self.started_at = 0.0
+        """When (monotonic seconds) the last input that was started began."""
+        self.returned = False
+        """Given back whole, before any of it was started: nothing of it is ours to settle."""
         self.cancelled = False
         """Nobody wants its outcome any more."""
         self.outlet: Outlet | None = None
         """Where a generator's items go."""
+        self.control: Channel | None = None
+        """Where a generator's consumer grants credit and says that it leaves."""
 
     @property
     def durable(self) -> bool:
@@ -47,6 +54,11 @@ class Job:
     def remaining(self) -> int:
         """Inputs that were not started."""
         return self._end - self._next
+
+    def work(self, mean: float, now: float) -> float:
+        """Seconds that it will still take, when an input takes ``mean`` seconds."""
+        running = max(0.0, self.started_at + mean - now) if self.started_at else 0.0
+        return self.remaining * mean + running
 
     def take(self, most: int) -> range:
         """Start up to ``most`` further inputs; offsets into the chunk, empty at the end."""

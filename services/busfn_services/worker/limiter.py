@@ -7,6 +7,8 @@ from dataclasses import dataclass
 MOST_WORK = 0.002
 """Seconds of estimated work that may be held beyond the free slots."""
 MOST_MESSAGES = 64
+FORESEEN = 0.1
+"""Seconds up to which the end of an input is foretold from how long others took."""
 WEIGHT = 0.2
 """Of a new measurement in the running mean."""
 
@@ -33,6 +35,14 @@ class Limiter:
             return max(0, free)
         spare = (MOST_WORK - self.inputs * self.mean) / self.mean
         return max(0, free, int(min(spare, MOST_MESSAGES - self.messages)))
+
+    def ahead(self, work: float) -> int:
+        """Messages that may be asked for before the one that runs is done: one, when ``work`` seconds of it are left.
+
+        By the time the next message is here, its turn has come. Only for short inputs, whose end can be foretold.
+        """
+        short = self.mean is not None and self.mean <= FORESEEN
+        return int(short and not self.once and self.messages == self.slots and work <= MOST_WORK)
 
     def take(self, inputs: int) -> None:
         """A message with so many inputs was taken."""

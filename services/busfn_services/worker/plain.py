@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from busfn_services.worker.executor import Executor, InputTimeout
+from busfn_services.worker.executor import Body, Executor, InputTimeout
 from busfn_services.worker.job import Job
 from busfn_services.worker.port import Port
 from busfn_services.worker.runs import run_of
@@ -13,11 +13,13 @@ from busfn_services.worker.runs import run_of
 
 def run_plain(executor: Executor, port: Port, job: Job) -> None:
     """Run all inputs of a message that are not given away meanwhile."""
-    run, begun = run_of(executor, port, job), time.perf_counter()
+    raw = executor.raw
+    run, body, begun = run_of(executor, port, job), Body(executor, job), time.perf_counter()
     for offset, (args, kwargs) in run.inputs():
         try:
-            with executor.body(job, offset):
-                value = executor.refuse_unsendable(executor.raw(*args, **kwargs))
+            with body.at(offset):
+                value = raw(*args, **kwargs)
+            value = executor.refuse_unsendable(value)
         except BaseException as error:
             run.failed(offset, executor.explained(error))
         else:
@@ -28,10 +30,10 @@ def run_plain(executor: Executor, port: Port, job: Job) -> None:
 
 async def arun_plain(executor: Executor, port: Port, job: Job) -> None:
     """`run_plain` for an async function; a cancelled body is one that was over its time."""
-    run, begun = run_of(executor, port, job), time.perf_counter()
+    run, body, begun = run_of(executor, port, job), Body(executor, job), time.perf_counter()
     for offset, (args, kwargs) in run.inputs():
         try:
-            with executor.body(job, offset):
+            with body.at(offset):
                 value = executor.refuse_unsendable(await executor.raw(*args, **kwargs))
         except asyncio.CancelledError:
             run.failed(offset, executor.explained(InputTimeout()))

@@ -53,7 +53,8 @@ class Single:
         self._begun = time.perf_counter()
 
     def inputs(self) -> Iterator[Input]:
-        self._job.take(1)
+        if not self._job.take(1):
+            return
         try:
             arguments = self._executor.arguments(self._job.call)
         except BaseException as error:

@@ -125,7 +125,7 @@ def _serve(
 ) -> int:
     jobs = Jobs()
     intake = Intake(client.link, config.spec, table, jobs, config.worker)
-    discovery = Discovery(client.link, config.spec, config.worker, executor.raw, intake.stats)
+    discovery = Discovery(client.link, config.spec, config.worker, executor.raw, intake.outbox.stats)
 
     async def drain() -> None:
         await discovery.stop()
@@ -139,7 +139,7 @@ def _serve(
     signal.signal(signal.SIGTERM, lambda _number, _frame: leave())
     supervisor.listen(leave)
     supervisor.tell(event="ready")
-    serve(executor, intake, jobs)
+    serve(executor, intake.outbox, jobs)
     client.close()
     return EXIT_OK
 

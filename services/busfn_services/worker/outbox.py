@@ -1,0 +1,207 @@
+"""What leaves a worker for the messages that it runs: answers, stored outcomes, retries, and at last the ack.
+
+The main thread calls it as its `Port`; everything is done on the loop thread, in the order of the calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from busfn.bus.base import Channel, Message, Verdict
+from busfn.errors import Error
+from busfn.invoke.link import Link
+from busfn.invoke.payloads import SPILL, spills, stow
+from busfn.protocol.envelope import Answer
+from busfn.spec import FunctionSpec
+from busfn_services.flight import FlightTable, Kind
+from busfn_services.handon import beat, hand_on, refuse
+from busfn_services.outcomes import Outcomes, next_attempt
+from busfn_services.worker.background import Background
+from busfn_services.worker.job import Job
+from busfn_services.worker.outlet import Outlet
+from busfn_services.worker.stats import Stats
+
+STORE_PAUSE = 1.0
+"""Seconds before an input is run again whose result could not be stored."""
+MOST_CALLERS = 64
+"""Maps whose callers are remembered, so that their end is noticed."""
+
+
+class Holder(Protocol):
+    """Who holds the messages."""
+
+    def ran(self, job: Job, mean: float) -> None:
+        """The body is done with it; ``mean`` seconds an input."""
+
+    def forget(self, job: Job) -> None:
+        """It is settled, and everything of it was sent."""
+
+    def caller_gone(self, call: str) -> None:
+        """Nobody waits for the results of this map any more."""
+
+
+class Outbox:
+    """The sending side of one worker; see `busfn_services.worker.port.Port`."""
+
+    def __init__(
+        self, link: Link, spec: FunctionSpec, table: FlightTable, worker: str, background: Background, holder: Holder
+    ) -> None:
+        self._link = link
+        self._bus = link.bus
+        self._spec = spec
+        self._table = table
+        self._worker = worker
+        self._background = background
+        self._holder = holder
+        self._outcomes = Outcomes(link, spec)
+        self._callers: dict[str, Channel] = {}
+        self._posts: deque[Callable[[], None]] = deque()
+        self._post_scheduled = False
+        self.stats = Stats()
+
+    # Called from the main thread
+
+    def started(self, job: Job, upto: int) -> None:
+        job.started_at = time.monotonic()
+        self._table.started(job.slot, upto, job.started_at)
+
+    def answer(self, job: Job, *answers: Answer) -> None:
+        self._post(partial(self._answer, job, answers))
+
+    def retry(self, job: Job, offset: int, delay: float) -> None:
+        self._post(partial(self._retry, job, offset, delay))
+
+    def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
+        self._post(partial(self._stream, job, outlet, last))
+
+    def finish(self, job: Job, mean: float) -> None:
+        self._post(partial(self._finish, job, mean))
+
+    def _post(self, action: Callable[[], None]) -> None:
+        """One wake-up of the loop for all that the main thread does in one go."""
+        self._posts.append(action)
+        if not self._post_scheduled:
+            self._post_scheduled = True
+            self._link.portal.call(self._run_posts)
+
+    def _run_posts(self) -> None:
+        self._post_scheduled = False
+        while self._posts:
+            self._posts.popleft()()
+
+    # On the loop thread
+
+    def send_now(self, job: Job, answers: Sequence[Answer]) -> None:
+        """Answer a message that was never run, and settle it."""
+        self._answer(job, answers)
+        self._conclude(job)
+
+    def _answer(self, job: Job, answers: Sequence[Answer]) -> None:
+        self._send(job, answers, self._gone_channel(job.call.call) if job.kind is Kind.JOB else "")
+        answer = answers[-1]
+        if answer.count and job.tail is None:
+            self._link.portal.loop.call_soon(
+                self._table.answered, job.slot, answer.index - job.call.index + answer.count
+            )
+
+    def _stream(self, job: Job, outlet: Outlet, last: Answer | None) -> None:
+        self._send(job, [*outlet.flush(), *([last] if last else [])], job.control.subject if job.control else "")
+
+    def _finish(self, job: Job, mean: float) -> None:
+        if not job.returned:
+            self._holder.ran(job, mean)
+        self._conclude(job)
+
+    def _conclude(self, job: Job) -> None:
+        if job.returned:
+            self._holder.forget(job)
+        elif job.tail is None:
+            self._settle(job)
+        else:
+            self._background.spawn(self._settle_after(job, job.tail))
+
+    def _gone_channel(self, call: str) -> str:
+        """Where the server says that the caller of a map listens no more."""
+        channel = self._callers.pop(call, None) or self._bus.channel(partial(self._on_gone, call))
+        self._callers[call] = channel
+        if len(self._callers) > MOST_CALLERS:
+            self._callers.pop(next(iter(self._callers))).close()
+        return channel.subject
+
+    def _on_gone(self, call: str, message: Message) -> None:
+        if message.headers.get("Status") == "503":
+            self._holder.caller_gone(call)
+
+    def _retry(self, job: Job, offset: int, delay: float) -> None:
+        job.tail = self._background.spawn(self._queue_again(job.tail, job, offset, delay))
+
+    async def _queue_again(self, before: asyncio.Task[None] | None, job: Job, offset: int, delay: float) -> None:
+        if before is not None:
+            await before
+        call = next_attempt(job.wire, delay)
+        if job.kind is not Kind.JOB:
+            await hand_on(self._link, self._spec.app, self._spec.name, call)
+            return
+        if call.count:
+            call = call.copy(select=(offset, offset + 1))
+        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
+        # Once for each message that failed: its number tells attempts apart, also those of a dead letter's retry.
+        msg_id = f"{call.call}.{call.index + offset}.failed{job.sequence}"
+        sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
+        beat(self._bus, call.reply, call.call, index=call.index + offset, sequence=sequence, worker=self._worker)
+
+    async def _store(self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer]) -> None:
+        if before is not None:
+            await before
+        if job.cancelled:
+            return
+        await self._outcomes.store(job.wire, *answers)
+        self._table.answered(job.slot, answers[-1].index - job.call.index + max(1, answers[-1].count))
+
+    def _send(self, job: Job, answers: Sequence[Answer], reply: str) -> None:
+        """Publish answers in order; from the first large one on, behind a task that stores it."""
+        for answer in answers:
+            self.stats.answered(answer)
+        if job.durable:
+            job.tail = self._background.spawn(self._store(job.tail, job, answers))
+            return
+        limit = self._limit(job)
+        if job.tail is None and not any(spills(answer.payload, limit) for answer in answers):
+            for answer in answers:
+                self._bus.publish(job.call.reply, answer.payload.body, answer.headers(), reply)
+        else:
+            job.tail = self._background.spawn(self._send_large(job.tail, job, answers, reply))
+
+    async def _send_large(
+        self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer], reply: str
+    ) -> None:
+        if before is not None:
+            await before
+        for answer in answers:
+            stowed = answer.copy(payload=await stow(self._bus, answer.payload, self._limit(job)))
+            self._bus.publish(job.call.reply, stowed.payload.body, stowed.headers(), reply)
+
+    def _limit(self, job: Job) -> int:
+        """A plain NATS client is spared the blob store as long as the server takes the message."""
+        return self._bus.max_body if job.call.foreign else SPILL
+
+    async def _settle_after(self, job: Job, tail: asyncio.Task[None]) -> None:
+        try:
+            await tail
+        except Error as error:
+            if job.durable:  # not stored is not done: somebody will do it again
+                self._settle(job, Verdict.NAK, delay=STORE_PAUSE)
+                return
+            refuse(self._bus, self._link.codecs, job.call, error)
+        self._settle(job)
+
+    def _settle(self, job: Job, verdict: Verdict = Verdict.ACK, *, delay: float = 0.0) -> None:
+        if job.token:
+            self._bus.queues.settle(job.token, verdict, delay=delay)
+        # After the answers and the ack were written: a crash before that must still find the record.
+        self._link.portal.loop.call_soon(self._holder.forget, job)
