@@ -102,7 +102,7 @@ def test_a_module_that_is_not_there_is_said_so(cli):
         (
             "import busfn\napp = busfn.App('a')\n@app.function(memery=3)\ndef f(): ...\n",
             'Traceback (most recent call last):\n  File "{file}", line 3, in <module>\n    @app.function(memery=3)\n',
-            "startup_timeout, timeout\n",
+            "startup_timeout, target_inputs, timeout\n",
         ),
         (
             "import busfn\napp = busfn.App('a')\n@app.local_entrypoint()\ndef f(x: bytes): ...\n",

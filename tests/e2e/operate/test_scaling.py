@@ -65,7 +65,6 @@ def test_idle_workers_go_and_the_next_call_brings_one_back(up, script: Script, e
     quick = busfn.Function.from_name("shop", "quick")
     for turn in range(3):
         assert quick.remote(turn) == turn + 1
-        assert len(up.workers("quick")) == 1
         eventually(lambda: up.workers("quick") == [])
         assert quick.get_current_stats().num_total_runners == 0
         assert quick.spawn(turn).get(timeout=30) == turn + 1
@@ -105,7 +104,7 @@ def test_a_worker_that_was_stopped_takes_nothing_new(up, script: Script, tmp_pat
     up.busfn("deploy", script(APP))
     work, path = busfn.Function.from_name("shop", "work"), str(tmp_path / "log")
     work.update_autoscaler(max_containers=1)
-    running = work.spawn(path, 1, 3.0)
+    running = work.spawn(path, 1, 6.0)
     while not Path(path).exists():
         time.sleep(0.05)
     [worker] = up.workers("work")
@@ -113,7 +112,7 @@ def test_a_worker_that_was_stopped_takes_nothing_new(up, script: Script, tmp_pat
     later = work.spawn(path, 2, 0.0)
     assert running.get(timeout=60) == worker["pid"]
     assert later.get(timeout=60) != worker["pid"]
-    killed = work.spawn(path, 3, 2.0)
+    killed = work.spawn(path, 3, 6.0)
     while "began 3" not in Path(path).read_text():
         time.sleep(0.05)
     [worker] = up.workers("work")

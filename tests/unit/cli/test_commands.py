@@ -39,7 +39,7 @@ def busfn(*args: str) -> subprocess.CompletedProcess[str]:
 def test_the_commands_are_these() -> None:
     assert {" ".join(path) for path in ALL} == {
         "run", "serve", "deploy", "up", "url", "health",
-        "app list", "app history", "app rollback", "app stop", "app stats", "app describe",
+        "app list", "app history", "app rollback", "app stop", "app stats", "app describe", "app logs",
         "function list", "function stats", "function scale",
         "call get", "call cancel", "call list", "call graph",
         "worker run", "worker list", "worker stop",
