@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
+from inputs import running
 
 from busfn.context import (
     WORKER_VARIABLE,
@@ -13,22 +12,11 @@ from busfn.context import (
     current_function_call_id,
     current_input,
     current_input_id,
-    enter_input,
     is_local,
-    leave_input,
 )
 
 OUTER = CurrentInput("call1", 0, ("a.f",))
 INNER = CurrentInput("call2", 7, ("a.f", "a.g"))
-
-
-@contextmanager
-def running(current: CurrentInput) -> Iterator[None]:
-    token = enter_input(current)
-    try:
-        yield
-    finally:
-        leave_input(token)
 
 
 def test_outside_a_worker_there_is_no_input():

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from inputs import running
 
-from busfn.context import CurrentInput, running
+from busfn.context import CurrentInput
 from busfn_services.marks import NOBODY, MarkedOutput, Owner, Piece
 from busfn_services.worker.output import MarkedStream, MarkedWriter
 
