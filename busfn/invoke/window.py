@@ -21,6 +21,9 @@ MOST_BYTES = 256 * 1024
 GROWTH = 8
 """How much larger than the last a message may be."""
 MESSAGES_A_WORKER = 4
+AHEAD = 0.010
+"""Seconds of work for each worker that may be out, where short inputs travel alone."""
+MOST_MESSAGES = 512
 LEAST_MESSAGES = 32
 """Messages that may be out even when few workers are known: enough for a controller to see the need."""
 
@@ -93,7 +96,7 @@ class Window:
 
     def size(self) -> int:
         """Inputs the next message should hold; 0 while the window is full."""
-        most = max(LEAST_MESSAGES, MESSAGES_A_WORKER * len(self.workers))
+        most = self._most_messages()
         if len(self._out) >= most or self._early_inputs >= most * max(1, self._last_size):
             return 0
         if not self.chunked or self._mean is None:
@@ -101,6 +104,12 @@ class Window:
         wanted = TARGET_WORK / self._mean if self._mean > 0 else MOST_INPUTS
         fitting = MOST_BYTES / self._input_bytes if self._input_bytes else MOST_INPUTS
         return max(1, int(min(wanted, fitting, MOST_INPUTS, max(self._last_size, 1) * GROWTH)))
+
+    def _most_messages(self) -> int:
+        most = max(LEAST_MESSAGES, MESSAGES_A_WORKER * len(self.workers))
+        if self.chunked or not self._mean:
+            return most
+        return max(most, min(MOST_MESSAGES, int(len(self.workers) * AHEAD / self._mean)))
 
     def weigh(self, count: int, size: int) -> None:
         """A message of ``count`` inputs took ``size`` bytes."""
