@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busfn_services.worker.limiter import MOST_MESSAGES, MOST_WORK, Limiter
+from busfn_services.worker.limiter import FORESEEN, MOST_MESSAGES, MOST_WORK, Limiter
 
 means = st.floats(1e-7, 10)
 
@@ -153,3 +153,35 @@ def test_a_worker_never_hoards(history, slots, once):
         assert (limiter.messages, limiter.inputs) == (len(held), sum(held))
         assert limiter.room() >= 0
     assert not once or accepted <= 1
+
+
+def ready_to_look_ahead(mean: float = 0.01) -> Limiter:
+    limiter = Limiter()
+    limiter.observe(mean)
+    limiter.take(1)
+    return limiter
+
+
+def test_the_next_message_is_asked_for_shortly_before_its_turn():
+    limiter = ready_to_look_ahead()
+    assert (limiter.ahead(0.005), limiter.ahead(MOST_WORK), limiter.ahead(0.0)) == (0, 1, 1)
+
+
+def test_one_message_ahead_is_enough():
+    limiter = ready_to_look_ahead()
+    limiter.take(1)
+    assert limiter.ahead(0.0) == 0
+
+
+def test_nothing_is_foretold_of_long_or_unknown_inputs():
+    assert ready_to_look_ahead(FORESEEN * 1.1).ahead(0.0) == 0
+    unknown = Limiter()
+    unknown.take(1)
+    assert unknown.ahead(0.0) == 0
+
+
+def test_a_worker_for_one_message_looks_at_no_other():
+    once = Limiter(once=True)
+    once.observe(0.01)
+    once.take(1)
+    assert once.ahead(0.0) == 0
