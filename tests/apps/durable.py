@@ -69,6 +69,21 @@ def held(path: str) -> str:
     return "done"
 
 
+@app.function(max_containers=2)
+def uneven(path: str) -> None:
+    """Takes ten milliseconds; or, with a path, as long as the file is missing."""
+    time.sleep(0.01)
+    if path:
+        held.local(path)
+
+
+@app.function(max_containers=2)
+def uneven_items(path: str) -> Iterator[int]:
+    """The same as a generator."""
+    uneven.local(path)
+    yield 1
+
+
 @app.function()
 def pid_when(path: str) -> int:
     """The worker's process, once the file is there."""

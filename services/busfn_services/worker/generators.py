@@ -17,6 +17,9 @@ from busfn_services.worker.port import Port
 def run_generator(executor: Executor, port: Port, job: Job) -> None:
     """Run a sync generator to its end, or until its consumer leaves."""
     run, begun = _Run(executor, port, job), time.perf_counter()
+    if not job.take(1):  # it was given back
+        port.finish(job, 0.0)
+        return
     try:
         args, kwargs = run.begin()
         with Body(executor, job):
@@ -30,6 +33,9 @@ def run_generator(executor: Executor, port: Port, job: Job) -> None:
 async def arun_generator(executor: Executor, port: Port, job: Job) -> None:
     """Run an async generator to its end, or until its consumer leaves."""
     run, begun = _Run(executor, port, job), time.perf_counter()
+    if not job.take(1):  # it was given back
+        port.finish(job, 0.0)
+        return
     try:
         args, kwargs = run.begin()
         with Body(executor, job):
@@ -52,7 +58,6 @@ class _Run:
         self._outlet: Outlet = job.outlet or Outlet(executor.codecs, job.call, "")
 
     def begin(self) -> Arguments:
-        self._job.take(1)
         arguments = self._executor.arguments(self._job.call)
         self._port.started(self._job, 1)
         return arguments

@@ -6,8 +6,10 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import durable
@@ -167,6 +169,33 @@ def test_workers_killed_under_spawned_calls_lose_and_double_nothing(path: str) -
     ran = Counter(Path(path).read_text().split())
     assert set(ran) == {str(i) for i in range(200)}
     assert ran["5"] == 3
+
+
+def test_what_was_taken_ahead_is_not_trapped_behind_an_input_that_takes_long(path: str) -> None:
+    for call in [durable.uneven.spawn("") for _ in range(60)]:  # workers learn how long it takes
+        call.get(timeout=30)
+    for turn in range(3):
+        gate = f"{path}.{turn}"
+        long = durable.uneven.spawn(gate)
+        while not Path(gate + ".started").exists():
+            time.sleep(0.001)
+        for call in [durable.uneven.spawn("") for _ in range(40)]:
+            call.get(timeout=10)
+        Path(gate).touch()
+        long.get(timeout=30)
+
+
+def test_generators_that_were_taken_ahead_run_once_and_elsewhere(path: str) -> None:
+    for _ in range(30):
+        assert list(durable.uneven_items.remote_gen("")) == [1]
+    with ThreadPoolExecutor(12) as pool:
+        long = pool.submit(lambda: list(durable.uneven_items.remote_gen(path)))
+        while not Path(path + ".started").exists():
+            time.sleep(0.001)
+        short = [pool.submit(lambda: list(durable.uneven_items.remote_gen(""))) for _ in range(60)]
+        assert [one.result(timeout=20) for one in short] == [[1]] * 60
+        Path(path).touch()
+        assert long.result(timeout=30) == [1]
 
 
 def _outcome(call: FunctionCall[int], index: int) -> int | Exception:
