@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from busfn.config import BusAddress
 from busfn.errors import ServiceError
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.controller.backoff import Backoff
-from busfn_services.supervisor.context import HostContext, open_context
+from busfn_services.supervisor.context import HostContext, open_context, restore_on_reconnect
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.logs import Echo
 from busfn_services.supervisor.supervisor import Supervisor
@@ -54,6 +55,7 @@ class Microservice:
         context = await open_context(options.address, env=options.env, key=options.key)
         try:
             await _ensure_consumers(context, options.specs)
+            restore_on_reconnect(context.bus, partial(_ensure_consumers, context, options.specs))
             async with Supervisor(context, self._forks, self._echo) as supervisor:
                 supervisor.on_change = lambda worker: self._on_change(supervisor, worker)
                 for spec in options.specs:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from busfn.bus.base import Bus
 from busfn.client import ClientOptions, open_bus
 from busfn.config import BusAddress
+from busfn.errors import Error
 from busfn.protocol.codecs import Codecs
 from busfn.protocol.subjects import Subjects
 from busfn.streams import streams
+
+RESTORE_PAUSE = 0.5
+"""Seconds between attempts to make again what a server has lost."""
+
+logger = logging.getLogger("busfn.host")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +42,33 @@ async def open_context(address: BusAddress, *, env: str, key: bytes | None) -> H
     bus = await open_bus(ClientOptions(address=address, env=env, name="busfn-host"))
     try:
         await _ensure_streams(bus, subjects)
+        restore_on_reconnect(bus, partial(_ensure_streams, bus, subjects))
     except BaseException:
         await bus.close()
         raise
     return HostContext(bus=bus, subjects=subjects, codecs=Codecs(key), address=address, key=key)
+
+
+def restore_on_reconnect(bus: Bus, ensure: Callable[[], Awaitable[None]]) -> None:
+    """Call ``ensure`` after each reconnect until it succeeds: a server that was started again has lost what it kept in
+    memory."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def restore() -> None:
+        while bus.connected:
+            try:
+                await ensure()
+                return
+            except Error as error:
+                logger.info("not restored yet: %s", error)
+            await asyncio.sleep(RESTORE_PAUSE)
+
+    def on_reconnect() -> None:
+        task = asyncio.get_running_loop().create_task(restore())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    bus.on_reconnect(on_reconnect)
 
 
 async def _ensure_streams(bus: Bus, subjects: Subjects) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ APP = """
     def pid(seconds: float = 0.0) -> int:
         time.sleep(seconds)
         return os.getpid()
+
+    @app.function()
+    def never_called_before(x: int) -> int:
+        return x
 """
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -118,6 +123,10 @@ def test_a_server_that_dies_is_started_again_with_its_data(up, script, eventuall
     os.kill(_server_of(up.process.pid), signal.SIGKILL)
     eventually(lambda: up.run("app", "list").stdout.startswith("shop"))
     assert function.spawn().get(timeout=60) > 0
+    cold = busfn.Function.from_name("shop", "never_called_before")
+    assert cold.spawn(1).get(timeout=60) == 1  # what the server kept in memory was made again
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(cold.remote, range(40))) == list(range(40))
 
 
 def _server_of(pid: int) -> int:
