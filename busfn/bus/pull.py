@@ -94,9 +94,9 @@ class NatsPuller:
         self._scheduled = False
         if self._stopped or self._repairing is not None or not self._bus.connected:
             return
-        batch = self._capacity() - self._asked
-        if batch > 0:
-            self._ask(batch)
+        capacity = self._capacity()
+        if capacity > 0 and self._asked <= capacity // 2:  # not a request for each message
+            self._ask(capacity - self._asked)
 
     def _ask(self, batch: int) -> None:
         if self._asked == 0:

@@ -251,23 +251,26 @@ class Intake:
 
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
-        job.over = True
+        self._held.ran(job, mean)
         if mean > 0:
-            self._held.observe(mean)
             self._table.measured(mean * job.inputs)
+        self._ask_for_more()
 
     def forget(self, job: Job) -> None:
-        """It is settled, and everything of it was sent: make room for others."""
+        """It is settled, and everything of it was sent."""
         self._table.clear(job.slot)
         self._held.release(job)
         if job.control is not None:
             job.control.close()
         self._background.changed.set()
+        self._ask_for_more()
+        if self.on_finished is not None:
+            self.on_finished()
+
+    def _ask_for_more(self) -> None:
         for puller in self._pullers:
             puller.wake()
         self._look_ahead()
-        if self.on_finished is not None:
-            self.on_finished()
 
 
 def _entry(job: Job) -> Entry:
