@@ -14,6 +14,7 @@ from enum import Enum
 
 from busfn.spec import FunctionSpec
 from busfn_services.flight import Entry, FlightTable
+from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.watch import Watch
 
 
@@ -24,6 +25,10 @@ class State(Enum):
     READY = "ready"
     DRAINING = "draining"
     GONE = "gone"
+
+
+LEAVE_PATIENCE = 1.0
+"""Seconds a server may take to hear that we do not watch a worker's deliveries any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,7 @@ class Worker:
     spec: FunctionSpec
     table: FlightTable
     socket: socket.socket
+    deliveries: Deliveries
     since: float
     state: State = State.STARTING
     pid: int = 0
@@ -65,6 +71,7 @@ class Worker:
     idle_since: float = 0.0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     watch: Watch = field(init=False)
+    _draining: asyncio.Future[None] | None = None
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.spec.timeout)
@@ -88,7 +95,12 @@ class Worker:
         """Ask it to finish what it has and leave."""
         if self.state in (State.STARTING, State.READY):
             self.state = State.DRAINING
-            self._tell({"op": "drain"})
+            self._draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        leaving = asyncio.ensure_future(self.deliveries.leave())
+        await asyncio.wait({leaving}, timeout=LEAVE_PATIENCE)
+        self._tell({"op": "drain"})
 
     def kill(self) -> None:
         """End it now; what it ran is run again elsewhere."""
