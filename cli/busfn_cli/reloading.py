@@ -17,7 +17,7 @@ from watchfiles import PythonFilter, watch
 from busfn.bus.base import Message
 from busfn.client import Client, ClientOptions
 from busfn.config import Settings, load_settings
-from busfn.errors import Error
+from busfn.errors import Error, InvalidError
 from busfn.spec import FunctionSpec
 from busfn.stack import Stack
 from busfn_cli.console import Console
@@ -90,36 +90,47 @@ class _Session:
         self._env = settings.env
         self._own_server = settings.address is None
         self._version = 0
+        self._followed: set[str] = set()
+        """Apps whose output is shown: code that changes may rename its app."""
 
     def run(self, code: Code) -> int:
         self._stack.connect_host()
         options = ClientOptions(address=self._stack.address, env=self._env, key=self._stack.key)
         client = Client.open(options)
         try:
-            client.link.portal.run(self._follow_logs(client, code.functions[0].app))
-            self._take(code)
+            self._take(code, client)
             self._console.result(f"ready {shown_address(self._stack.address, own=self._own_server)}")
-            self._reload(code)
+            self._reload(code, client)
         finally:
             self._stack.drain(2.0)
             client.close()
         return 0
 
-    def _take(self, code: Code) -> None:
-        """Have this code served, as the next version."""
+    def _take(self, code: Code, client: Client) -> None:
+        """Have this code served, as the next version. Raises `ConflictError` when somebody else serves its app."""
+        app = code.functions[0].app
+        if app not in self._followed:
+            self._followed.add(app)
+            client.link.portal.run(self._follow_logs(client, app))
         self._version += 1
         self._stack.serve([replace(spec, version=self._version) for spec in code.functions])
         names = ", ".join(spec.name for spec in code.functions)
-        self._console.note(f"{time.strftime('%H:%M:%S')} serving {code.functions[0].app}: {names}")
+        self._console.note(f"{time.strftime('%H:%M:%S')} serving {app}: {names}")
 
-    def _reload(self, code: Code) -> None:
+    def _reload(self, code: Code, client: Client) -> None:
         stop = threading.Event()
         for _changes in watch(code.directory, watch_filter=PythonFilter(), stop_event=stop, raise_interrupt=True):
             fresh = inspect_code(self._request, self._console)
-            if fresh is not None:
-                self._take(fresh)
-            else:
+            if fresh is None or not self._taken(fresh, client):
                 self._console.note("the code before this change is served on")
+
+    def _taken(self, code: Code, client: Client) -> bool:
+        try:
+            self._take(code, client)
+        except InvalidError as error:
+            self._console.error(describe(error))
+            return False
+        return True
 
     async def _follow_logs(self, client: Client, app: str) -> None:
         def on_message(message: Message) -> None:
