@@ -29,6 +29,9 @@ def list_(
 
     with Console() as console, connected(console, env) as client:
         rows = client.link.portal.run(_functions(Operator(client), app))
+        if app and not rows:
+            console.error(f"Error: there is no deployed app {app!r}; `busfn app list` shows what there is")
+            raise typer.Exit(1)
         if as_json:
             console.result(json.dumps(rows))
         else:
@@ -84,7 +87,7 @@ def scale(
 def parse(ref: str) -> tuple[str, str]:
     """App and function; a usage error for anything else."""
     app, slash, function = ref.partition("/")
-    if not slash or not app or not function:
+    if not slash or not app or not function or "/" in function:
         raise typer.BadParameter(f"{ref!r} is no function: write it as APP/FUNCTION", param_hint="APP/FUNCTION")
     return app, function
 
