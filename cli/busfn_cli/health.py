@@ -11,8 +11,8 @@ from busfn.errors import Error
 from busfn_cli.fleet import hosts
 from busfn_services.reports import HostReport, WorkerReport
 
-DEAF = 15.0
-"""Seconds without an answer of the bus after which a worker is deaf; an idle one hears of it every 5 s."""
+DEAF = 10.0
+"""Seconds without an answer of the bus after which a worker is deaf; its pulls are answered every 5 s at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +66,5 @@ def _worker(worker: WorkerReport) -> Check:
     label = f"{worker.app}/{worker.function} version {worker.version}, {worker.state}"
     if worker.deaf_for < DEAF:
         return Check(what, True, label)
-    return Check(what, False, f"{label}, alive but deaf: the bus has not answered it for {worker.deaf_for:.0f} s")
+    text = f"{label}, alive but deaf: the bus has not answered it for {worker.deaf_for:.0f} s"
+    return Check(what, False, f"{text}; its host replaces it soon, and now with: busfn worker stop {worker.name}")
