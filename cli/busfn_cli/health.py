@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from busfn.client import Client
-from busfn.errors import Error
+from busfn.errors import Error, NotFoundError
 from busfn_cli.fleet import hosts
 from busfn_services.reports import HostReport, WorkerReport
 
@@ -35,6 +35,8 @@ async def _bus(client: Client) -> Check:
         await client.link.bus.flush(5.0)
         trip = (time.perf_counter() - began) * 1000
         await client.link.bus.queues.latest(subjects.stream("JOBS"), subjects.job("health", "check", "none"))
+    except NotFoundError as error:
+        return Check("bus", False, f"{error}: nothing was started in environment {subjects.env!r} yet")
     except Error as error:
         return Check("bus", False, str(error))
     return Check("bus", True, f"{', '.join(client.address.servers)}, round trip {trip:.1f} ms, streams answer")

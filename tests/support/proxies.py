@@ -26,6 +26,8 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._server = host, port
         self._clients: set[_Client] = set()
+        self._open = True
+        """Whether new connections get through."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._listener: asyncio.Server | None = None
@@ -43,7 +45,7 @@ class Proxy:
         self._loop.close()
 
     def cut(self, name: str = "") -> int:
-        """Let nothing through any more, for one client or for all; returns how many there were."""
+        """Let nothing through any more, for one client, or for all and those to come; returns how many there were."""
         return self._run(self._set(name, flowing=False))
 
     def heal(self) -> int:
@@ -54,6 +56,7 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _set(self, name: str, *, flowing: bool) -> int:
+        self._open = self._open if name else flowing
         found = [client for client in self._clients if name in ("", client.name)]
         for client in found:
             client.flowing.set() if flowing else client.flowing.clear()
@@ -74,7 +77,8 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client()
-        client.flowing.set()
+        if self._open:
+            client.flowing.set()
         self._clients.add(client)
         upstream = None
         try:

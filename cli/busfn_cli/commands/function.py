@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,11 +95,14 @@ def parse(ref: str) -> tuple[str, str]:
 
 async def _functions(operator: Operator, app: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
+    overrides = await operator.registry.overrides()
     for name, state in (await operator.registry.states()).items():
         if state.stopped or app not in ("", name):
             continue
         for spec in (await operator.registry.deployment(name, state.version)).functions:
-            scaling = spec.scaling
+            override = overrides.get((name, spec.name))
+            holds = override is not None and override.version == state.version
+            scaling = replace(spec.scaling, **override.settings) if override and holds else spec.scaling
             rows.append(
                 {
                     "function": f"{name}/{spec.name}", "version": state.version, "timeout": spec.timeout,

@@ -46,7 +46,7 @@ class ControllerService:
             stack.push_async_callback(self._controller.close)
             await self._registry.watch(self._changed.set)
             await self._context.bus.subscribe(self._context.subjects.question("fleet", "hosts"), self._on_question)
-            self._context.bus.on_reconnect(self._changed.set)
+            self._context.bus.on_reconnect(self._on_return)
             await asyncio.sleep(self._fleet.unsettled_for)
             await self._keep_serving(stop)
         return 0
@@ -89,6 +89,12 @@ class ControllerService:
 
     def _leads(self) -> bool:
         return self._election.leading and not self._fleet.unsettled_for
+
+    def _on_return(self) -> None:
+        """The bus is back: hosts have not reported while it was away, so we do not know yet what runs."""
+        self._changed.set()
+        self._fleet.settle()
+        asyncio.get_running_loop().call_later(self._fleet.unsettled_for, self._controller.wake_all)
 
     def _on_lead(self) -> None:
         self._note("this controller leads" if self._election.leading else "another controller leads")

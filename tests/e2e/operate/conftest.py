@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from proxies import Proxy
 from typer.testing import CliRunner
 
 from busfn.binding import DEFAULT
+from busfn.bus.server import EmbeddedServer
 from busfn.operating import Operator
 from busfn_cli.commands.root import build
 from busfn_cli.fleet import hosts
@@ -147,6 +149,16 @@ def own_up(home: Path) -> Iterator[Up]:
     assert made.start().startswith("ready nats://127.0.0.1:")
     yield made
     made.stop()
+
+
+@pytest.fixture
+def proxy(server: EmbeddedServer, name: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Proxy]:
+    """Stands between the server of this session and all that the test starts."""
+    with Proxy("127.0.0.1", server.port) as made:
+        monkeypatch.setenv("BUSFN_URL", f"nats://{server.address.token}@127.0.0.1:{made.port}")
+        monkeypatch.setenv("BUSFN_ENV", name)
+        monkeypatch.setenv("BUSFN_SIGNING_KEY", "a key")
+        yield made
 
 
 @pytest.fixture(scope="session")

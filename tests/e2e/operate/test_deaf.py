@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from proxies import Proxy
 
 import busfn
-from busfn.bus.server import EmbeddedServer
 
 APP = """
     import os, time
@@ -32,16 +29,6 @@ APP = """
     def cut() -> int:
         return os.getpid()
 """
-
-
-@pytest.fixture
-def proxy(server: EmbeddedServer, name: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Proxy]:
-    """Stands between the server of this session and all that the test starts."""
-    with Proxy("127.0.0.1", server.port) as made:
-        monkeypatch.setenv("BUSFN_URL", f"nats://{server.address.token}@127.0.0.1:{made.port}")
-        monkeypatch.setenv("BUSFN_ENV", name)
-        monkeypatch.setenv("BUSFN_SIGNING_KEY", "a key")
-        yield made
 
 
 def red(up: Any) -> dict[str, str]:

@@ -52,7 +52,7 @@ def test_scaling_down_never_interrupts(up, app: str, script: Script, tmp_path: P
     work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
     calls = []
     for wave in range(3):
-        calls += [work.spawn(path, 10 * wave + i, 1.5) for i in range(6)]
+        calls += [work.spawn(path, 10 * wave + i, 1.0) for i in range(6)]
         calls[-1].get(timeout=60)
         eventually(lambda: len(up.workers(app, "work")) < 2)
     assert len({call.get(timeout=60) for call in calls}) > 4  # new workers each time
@@ -127,7 +127,7 @@ def test_a_worker_that_was_stopped_takes_nothing_new(up, app: str, script: Scrip
     up.busfn("deploy", script(APP))
     work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
     work.update_autoscaler(max_containers=1)
-    running = work.spawn(path, 1, 6.0)
+    running = work.spawn(path, 1, 2.5)
     while not Path(path).exists():
         time.sleep(0.05)
     [worker] = up.workers(app, "work")
@@ -135,7 +135,7 @@ def test_a_worker_that_was_stopped_takes_nothing_new(up, app: str, script: Scrip
     later = work.spawn(path, 2, 0.0)
     assert running.get(timeout=60) == worker.pid
     assert later.get(timeout=60) != worker.pid
-    killed = work.spawn(path, 3, 6.0)
+    killed = work.spawn(path, 3, 2.5)
     while "began 3" not in Path(path).read_text():
         time.sleep(0.05)
     [worker] = up.workers(app, "work")

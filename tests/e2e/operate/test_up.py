@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from leases import shorten_leases
 
 import busfn
 from busfn.config import BusAddress, load_settings
@@ -102,6 +103,7 @@ def test_workers_outlive_their_controller_and_are_adopted(own_up, app: str, scri
 
 
 def test_a_host_that_dies_is_replaced(own_up, app: str, script, eventually: Eventually) -> None:
+    shorten_leases(app, "pid", 5.0)
     own_up.busfn("deploy", script(APP))
     function = busfn.Function.from_name(app, "pid")
     before = function.remote()

@@ -100,7 +100,7 @@ def test_commands_whose_reader_has_left_end_quietly(up, app: str, script: Callab
     path = script(APP)
     up.busfn("deploy", path)
     commands = (
-        ["app", "list"], ["app", "describe", app], ["function", "stats", f"{app}/f"], ["app", "list", "--json"],
+        ["app", "list", "--json"], ["app", "describe", app],
         ["run", "--env", "elsewhere", path], ["run", "--env", "elsewhere", f"{path}::f"],
     )  # fmt: skip
     for command in commands:

@@ -67,10 +67,14 @@ class Fleet:
 
     async def __aenter__(self) -> Fleet:
         await self._bus.subscribe(self._subjects.report("*"), self._on_report)
-        self._bus.publish(self._subjects.command("all"), Command(op="report").encode())
-        self._since = time.monotonic()
+        self.settle()
         self._spawn(self._ping())
         return self
+
+    def settle(self) -> None:
+        """Have all hosts report: we have just come, or were away."""
+        self._bus.publish(self._subjects.command("all"), Command(op="report").encode())
+        self._since = time.monotonic()
 
     async def __aexit__(self, *_: object) -> None:
         for task in list(self._tasks):
