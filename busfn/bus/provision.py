@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from busfn.bus.api import NO_PEERS, NO_ROOM, STREAM_DIFFERS, SUBJECTS_OVERLAP, Api, ApiError
+from busfn.bus.api import NO_PEERS, NO_ROOM, STREAM_DIFFERS, STREAM_NOT_FOUND, SUBJECTS_OVERLAP, Api, ApiError
 from busfn.bus.layout import upgrade
 from busfn.errors import ConflictError, ServiceError
 
@@ -15,7 +15,7 @@ log = logging.getLogger("busfn.bus")
 COPIES = 3
 """Copies of a stream on a cluster, unless another number is configured."""
 LEAST_BYTES = 1 << 20
-"""A stream with less room than this is of no use."""
+"""What a stream gets at least."""
 SHARE = 4
 """Where there is no room for a stream as large as wished, it gets this part of what is left."""
 
@@ -59,8 +59,10 @@ class Provisioner:
                 await self._ensure({**config, "max_bytes": size})
                 break
             except ApiError as error:
-                if error.code not in NO_ROOM or size < 2 * SHARE * LEAST_BYTES:
+                if error.code not in NO_ROOM:
                     raise
+                if size < 2 * SHARE * LEAST_BYTES:
+                    raise ServiceError(_no_room(config, error)) from error
                 size //= 2
         if size < config["max_bytes"]:
             await self._shrink(config["name"], size, size // SHARE)
@@ -79,9 +81,29 @@ class Provisioner:
         except ApiError as error:
             if error.code == SUBJECTS_OVERLAP:
                 raise ConflictError(f"stream {name}: another stream keeps its subjects already") from error
-            if error.code != STREAM_DIFFERS:
+            if error.code != STREAM_DIFFERS and error.code not in NO_ROOM:
                 raise
-            info = await self._api.call(f"STREAM.INFO.{name}")
-            better = upgrade(info["config"], config)
+            existing = await self._existing(name)
+            if existing is None:
+                raise
+            better = upgrade(existing, config)
             if better is not None:
                 await self._api.call(f"STREAM.UPDATE.{name}", better)
+
+    async def _existing(self, name: str) -> dict[str, Any] | None:
+        """A stream's configuration. A server without room says so even of streams that it has already."""
+        try:
+            info = await self._api.call(f"STREAM.INFO.{name}")
+        except ApiError as error:
+            if error.code == STREAM_NOT_FOUND:
+                return None
+            raise
+        return cast("dict[str, Any]", info["config"])
+
+
+def _no_room(config: dict[str, Any], error: ApiError) -> str:
+    limit = f"max_{config['storage']}_store"
+    return (
+        f"stream {config['name']}: the server has no room left for it ({error.description}). Raise `{limit}` of the"
+        " server or the limit of the account, or remove environments that nobody uses (`nats stream ls`)"
+    )

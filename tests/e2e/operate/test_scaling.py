@@ -123,21 +123,22 @@ def test_reasons_say_how_long_runs_take(up, app: str, script: Script, tmp_path: 
         call.get(timeout=60)
 
 
-def test_a_worker_that_was_stopped_takes_nothing_new(up, app: str, script: Script, tmp_path: Path) -> None:
+def test_a_worker_that_was_stopped_takes_nothing_new(
+    up, app: str, script: Script, tmp_path: Path, eventually: Eventually
+) -> None:
     up.busfn("deploy", script(APP))
     work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
     work.update_autoscaler(max_containers=1)
     running = work.spawn(path, 1, 2.5)
-    while not Path(path).exists():
-        time.sleep(0.05)
+    eventually(lambda: [one.busy for one in up.workers(app, "work")] == [True])
     [worker] = up.workers(app, "work")
     up.busfn("worker", "stop", worker.name, "--graceful")
     later = work.spawn(path, 2, 0.0)
     assert running.get(timeout=60) == worker.pid
     assert later.get(timeout=60) != worker.pid
     killed = work.spawn(path, 3, 2.5)
-    while "began 3" not in Path(path).read_text():
-        time.sleep(0.05)
+    eventually(lambda: "began 3" in Path(path).read_text())
+    eventually(lambda: [one.busy for one in up.workers(app, "work")] == [True])
     [worker] = up.workers(app, "work")
     up.busfn("worker", "stop", worker.name)
     assert killed.get(timeout=60) != worker.pid  # it was run again

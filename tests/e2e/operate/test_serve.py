@@ -31,47 +31,6 @@ APP = """
 """
 
 
-@pytest.fixture
-def served(home: Path, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
-    """The app's file, and where what it prints goes."""
-    path, log = Path(script(APP)), home / "serve.log"
-    with log.open("w") as stderr:
-        process = subprocess.Popen([BUSFN, "serve", str(path)], stdout=subprocess.PIPE, stderr=stderr, text=True)
-    assert process.stdout is not None
-    ready, url = process.stdout.readline().split()
-    assert ready == "ready"
-    monkeypatch.setenv("BUSFN_URL", url)
-    yield path, log
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 130
-
-
-def test_changed_code_takes_over_and_broken_code_does_not(app: str, served: tuple[Path, Path], eventually) -> None:
-    path, log = served
-    function = busfn.Function.from_name(app, "f")
-    assert function.remote() == "one"
-    time.sleep(0.1)
-    path.write_text(path.read_text().replace("one", "two"))
-    eventually(lambda: function.remote() == "two")
-    path.write_text(path.read_text() + "\nthis is no Python\n")
-    eventually(lambda: "is served on" in log.read_text())
-    assert "SyntaxError" in log.read_text()
-    assert "Traceback" not in log.read_text()
-    assert function.remote() == "two"
-    (path.parent / "helper.py").write_text("WORD = 'three'\n")
-    text = path.read_text().replace("\nthis is no Python\n", "").replace('"two"', "WORD")
-    path.write_text("from helper import WORD\n" + text)
-    eventually(lambda: function.remote() == "three")
-
-
-def test_code_that_cannot_be_imported_at_the_start_is_an_error(home: Path, script: Callable[..., str]) -> None:
-    path = script("import busfn\nraise RuntimeError('not yet')\n")
-    done = subprocess.run([BUSFN, "serve", path], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "not yet" in done.stderr
-
-
 class Session:
     """A running `busfn serve`."""
 
@@ -85,6 +44,11 @@ class Session:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
+    def kill(self) -> None:
+        """However the test went."""
+        self._process.kill()
+        self._process.communicate()
+
     def end(self, number: signal.Signals | None = signal.SIGINT) -> int:
         """Send a signal, and wait for the exit code."""
         if number is not None:
@@ -95,6 +59,52 @@ class Session:
     @property
     def said(self) -> str:
         return self._log.read_text()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[Path], Session]]:
+    """Starts sessions, and sees to it that none is left."""
+    started: list[Session] = []
+
+    def start(path: Path) -> Session:
+        started.append(Session(str(path), tmp_path / f"session{len(started)}.log"))
+        return started[-1]
+
+    yield start
+    for session in started:
+        session.kill()
+
+
+def test_changed_code_takes_over_and_broken_code_does_not(
+    home: Path, app: str, serve: Callable[[Path], Session], script: Callable[..., str], eventually, monkeypatch
+) -> None:
+    path = Path(script(APP))
+    session = serve(path)
+    ready, url = session.first_line().split()
+    assert ready == "ready"
+    monkeypatch.setenv("BUSFN_URL", url)
+    function = busfn.Function.from_name(app, "f")
+    assert function.remote() == "one"
+    time.sleep(0.1)
+    path.write_text(path.read_text().replace("one", "two"))
+    eventually(lambda: function.remote() == "two")
+    path.write_text(path.read_text() + "\nthis is no Python\n")
+    eventually(lambda: "is served on" in session.said)
+    assert "SyntaxError" in session.said
+    assert "Traceback" not in session.said
+    assert function.remote() == "two"
+    (path.parent / "helper.py").write_text("WORD = 'three'\n")
+    text = path.read_text().replace("\nthis is no Python\n", "").replace('"two"', "WORD")
+    path.write_text("from helper import WORD\n" + text)
+    eventually(lambda: function.remote() == "three")
+    assert session.end() == 130
+
+
+def test_code_that_cannot_be_imported_at_the_start_is_an_error(home: Path, script: Callable[..., str]) -> None:
+    path = script("import busfn\nraise RuntimeError('not yet')\n")
+    done = subprocess.run([BUSFN, "serve", path], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "not yet" in done.stderr
 
 
 SLOW = """
@@ -139,16 +149,16 @@ def traces(app: str) -> set[str]:
 
 
 def test_on_a_shared_bus_one_serves_an_app_and_leaves_nothing_behind(
-    shared_bus: None, app: str, script: Callable[..., str], tmp_path: Path, eventually
+    shared_bus: None, serve: Callable[[Path], Session], app: str, script: Callable[..., str], tmp_path: Path, eventually
 ) -> None:
     path, gate = Path(script(SLOW)), tmp_path / "gate"
-    first = Session(str(path), tmp_path / "first.log")
+    first = serve(path)
     assert first.first_line() == f"ready {load_settings().address.servers[0]}\n"  # without the token
     function = busfn.Function.from_name(app, "f")
     running = function.spawn(str(gate))
     eventually(Path(f"{gate}.started").exists)
 
-    second = Session(str(path), tmp_path / "second.log")
+    second = serve(path)
     assert second.first_line() == ""
     assert second.end(None) == 1
     assert f"an app named {app!r} is being run on this bus already" in second.said
@@ -169,12 +179,12 @@ def test_on_a_shared_bus_one_serves_an_app_and_leaves_nothing_behind(
 
 
 def test_an_app_that_is_renamed_to_one_that_others_serve_keeps_its_name(
-    shared_bus: None, app: str, script: Callable[..., str], tmp_path: Path, eventually
+    shared_bus: None, serve: Callable[[Path], Session], app: str, script: Callable[..., str], tmp_path: Path, eventually
 ) -> None:
     mine, theirs = Path(script(SLOW)), tmp_path / "theirs.py"
     theirs.write_text(mine.read_text().replace(app, f"{app}-theirs"))
-    sessions = [Session(str(path), tmp_path / f"{path.name}.log") for path in (mine, theirs)]
-    assert all(session.first_line() for session in sessions)
+    sessions = [serve(path) for path in (mine, theirs)]
+    assert all(session.first_line() for session in sessions), [session.said for session in sessions]
     mine.write_text(mine.read_text().replace(app, f"{app}-theirs"))
     eventually(lambda: "is served on" in sessions[0].said)
     assert f"an app named '{app}-theirs' is being run" in sessions[0].said

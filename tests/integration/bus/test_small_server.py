@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from busfn.bus.server import find_server
+from busfn.bus.server import EmbeddedServer, find_server
 from busfn.config import BusAddress
+from busfn.errors import ServiceError
 from busfn.protocol.subjects import Subjects
 from busfn_services.supervisor.context import open_context
 
@@ -77,3 +78,20 @@ async def test_all_environments_get_their_streams_and_keep_them(small: BusAddres
     assert sizes[0]["LOGS"] in (32 * MIB, 64 * MIB)
     assert 8 * MIB <= sizes[1]["LOGS"] <= sizes[0]["LOGS"]  # of what was left
     assert sizes[2] == sizes[0]
+
+
+async def test_many_environments_fit_on_one_server_and_one_too_many_is_told(launch) -> None:
+    """Each reserves 256 MiB of memory for calls that wait."""
+
+    async def start(number: int, server: EmbeddedServer) -> None:
+        context = await open_context(server.address, env=f"env{number}", key=None)
+        await context.bus.close()
+
+    usual, small = launch(), launch(max_memory=512 * MIB)
+    for number in range(10):
+        await start(number, usual)
+    for number in range(2):
+        await start(number, small)
+    with pytest.raises(ServiceError, match=r"no room left for it .* Raise `max_memory_store`"):
+        await start(9, small)
+    await start(0, small)  # what there is goes on
