@@ -10,6 +10,8 @@ import pytest
 from proxies import Proxy
 
 import busfn
+from busfn.binding import DEFAULT
+from busfn.streams import consumers
 
 APP = """
     import os, time
@@ -28,7 +30,17 @@ OUTAGE = 7.0
 LONG_OUTAGE = 60.0
 
 
-def test_workers_outlast_an_outage(
+def all_answer(ask: Callable[[], int], wanted: set[int], what: str) -> None:
+    """Until every worker has answered; the figure is for people."""
+    began, answered = time.monotonic(), set[int]()
+    with ThreadPoolExecutor(6) as pool:
+        while answered != wanted:
+            assert time.monotonic() < began + 60, f"only {answered} of {wanted} have answered"
+            answered.update(pool.map(lambda _: ask(), range(6)))
+    print(f"{what}: all workers had answered after {time.monotonic() - began:.1f} s")
+
+
+def test_workers_outlast_an_outage_and_the_loss_of_their_consumers(
     proxy: Proxy, own_up, app: str, script: Callable[..., str], eventually, request: pytest.FixtureRequest
 ) -> None:
     own_up.busfn("deploy", script(APP))
@@ -38,15 +50,10 @@ def test_workers_outlast_an_outage(
     proxy.cut()
     time.sleep(LONG_OUTAGE if request.config.getoption("--full") else OUTAGE)
     proxy.heal()
-    healed = time.monotonic()
-    answered: set[int] = set()
-
-    def all_have_answered() -> bool:
-        with ThreadPoolExecutor(6) as pool:
-            answered.update(pool.map(lambda _: function.remote(), range(6)))
-        return answered == before
-
-    eventually(all_have_answered)
-    print(f"all workers had answered {time.monotonic() - healed:.1f} s after the outage")
+    all_answer(function.remote, before, "outage")
     assert {one.pid for one in own_up.workers(app)} == before
-    assert function.spawn().get(timeout=30) in before
+    link = DEFAULT.require("a test").link
+    for consumer in consumers(link.subjects, app, "pid"):
+        link.portal.run(link.bus.queues.delete_consumer(consumer.stream, consumer.name))
+    all_answer(lambda: function.spawn().get(timeout=30), before, "consumers deleted")
+    assert {one.pid for one in own_up.workers(app)} == before
