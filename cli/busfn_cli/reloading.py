@@ -6,13 +6,10 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
-
-from watchfiles import PythonFilter, watch
 
 from busfn.bus.base import Message
 from busfn.client import Client, ClientOptions
@@ -20,6 +17,7 @@ from busfn.config import Settings, load_settings
 from busfn.errors import Error, InvalidError
 from busfn.spec import FunctionSpec
 from busfn.stack import Stack
+from busfn_cli.changes import changes
 from busfn_cli.console import Console
 from busfn_cli.remote import shown_address
 from busfn_cli.tracebacks import describe
@@ -42,6 +40,8 @@ class Code:
 
     directory: str
     functions: Sequence[FunctionSpec]
+    read_at: float
+    """Unix seconds; what was written later is not in it."""
 
 
 def serve(request: ServeRequest, console: Console) -> int:
@@ -66,13 +66,14 @@ def serve(request: ServeRequest, console: Console) -> int:
 
 def inspect_code(request: ServeRequest, console: Console) -> Code | None:
     """Import the app in a fresh process; None when that fails, which is reported then."""
+    began = time.time()
     command = [sys.executable, "-m", "busfn_cli.inspecting", request.ref, *(["-m"] if request.is_module else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         console.error(done.stderr.strip())
         return None
     found = json.loads(done.stdout.splitlines()[-1])
-    return Code(found["directory"], [FunctionSpec.from_dict(one) for one in found["functions"]])
+    return Code(found["directory"], [FunctionSpec.from_dict(one) for one in found["functions"]], began)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -118,8 +119,7 @@ class _Session:
         self._console.note(f"{time.strftime('%H:%M:%S')} serving {app}: {names}")
 
     def _reload(self, code: Code, client: Client) -> None:
-        stop = threading.Event()
-        for _changes in watch(code.directory, watch_filter=PythonFilter(), stop_event=stop, raise_interrupt=True):
+        for _ in changes(code.directory, code.read_at):
             fresh = inspect_code(self._request, self._console)
             if fresh is None or not self._taken(fresh, client):
                 self._console.note("the code before this change is served on")

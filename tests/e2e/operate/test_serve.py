@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,7 +84,6 @@ def test_changed_code_takes_over_and_broken_code_does_not(
     monkeypatch.setenv("BUSFN_URL", url)
     function = busfn.Function.from_name(app, "f")
     assert function.remote() == "one"
-    time.sleep(0.1)
     path.write_text(path.read_text().replace("one", "two"))
     eventually(lambda: function.remote() == "two")
     path.write_text(path.read_text() + "\nthis is no Python\n")
