@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -20,7 +18,7 @@ from busfn.maps import MapSource, arows_of, checked, rows_of
 from busfn.protocol.codecs import BlobRef, Payload
 from busfn.protocol.envelope import Call
 from busfn.streams import RETENTION
-from busfn.sync import Dual, running_loop, wait
+from busfn.sync import Dual, Operation, running_loop
 
 R = TypeVar("R")
 
@@ -53,10 +51,10 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
         while pulled := pull(rows, handover.size):
             handover.send(pulled)
             while handover.crowded:
-                wait(handover.oldest())
+                handover.oldest().wait()
         while handover.on_the_way:
-            wait(handover.oldest())
-        wait(handover.finish())
+            handover.oldest().wait()
+        handover.finish().wait()
         return handover.handle(self._binding)
 
     async def aio(self, *iterators: Any, kwargs: dict[str, Any] | None = None) -> FunctionCall[Any]:
@@ -66,10 +64,10 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
         async for batch in _batches(rows, handover.size):
             handover.send(batch)
             while handover.crowded:
-                await asyncio.wrap_future(handover.oldest())
+                await handover.oldest()
         while handover.on_the_way:
-            await asyncio.wrap_future(handover.oldest())
-        await asyncio.wrap_future(handover.finish())
+            await handover.oldest()
+        await handover.finish()
         return handover.handle(self._binding)
 
 
@@ -81,7 +79,7 @@ class _Handover:
         self._target = source.target
         self._call: Call = source.new_call()
         self._options = MapOptions(kwargs=kwargs or {})
-        self._sending: deque[Future[None]] = deque()
+        self._sending: deque[Operation[None]] = deque()
         self._inputs = 0
         self._end: tuple[bytes, BlobRef] | None = None
         """What all messages end with, and where it is kept."""
@@ -121,10 +119,10 @@ class _Handover:
             work = self._client.durable.enqueue(self._target, one)
             self._sending.append(self._client.link.portal.submit(work))
 
-    def oldest(self) -> Future[None]:
+    def oldest(self) -> Operation[None]:
         return self._sending.popleft()
 
-    def finish(self) -> Future[None]:
+    def finish(self) -> Operation[None]:
         """All inputs are known: have them accepted, and their number."""
         return self._client.link.portal.submit(self._finish())
 

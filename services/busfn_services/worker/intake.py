@@ -19,24 +19,23 @@ from busfn.errors import Error, ProtocolError
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch
 from busfn.protocol.control import Cancellation, read_control
-from busfn.protocol.envelope import Call
+from busfn.protocol.envelope import Answer, Call
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
-from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
+from busfn_services.flight import Entry, FlightTable, Kind
 from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse, unfit
 from busfn_services.outcomes import Outcomes
 from busfn_services.worker.background import Background
+from busfn_services.worker.holdings import CUT_AFTER, Holdings
 from busfn_services.worker.job import Job
-from busfn_services.worker.limiter import FORESEEN, MOST_WORK, Limiter
+from busfn_services.worker.limiter import Limiter
 from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
 from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
 
 HEARING_EVERY = 1.0
 """Seconds between pings of the bus, for the supervisor to see that we hear it."""
-CUT_AFTER = 0.050
-"""Seconds after which a chunk gives away its unstarted inputs, so that short work is not trapped behind long."""
 
 
 class Intake:
@@ -50,15 +49,14 @@ class Intake:
         self._jobs = jobs
         self._worker = worker
         self._outcomes = Outcomes(link, spec)
-        self._limiter = Limiter(once=spec.single_use_containers)
-        self._free = list(range(RECORDS))
-        self._held: set[Job] = set()
+        self._held = Holdings(Limiter(once=spec.single_use_containers))
         self._pullers: list[Puller] = []
         self._member: Subscription | None = None
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
         self._hearing: asyncio.Task[None] | None = None
         self._foresight: asyncio.TimerHandle | None = None
+        self._relief: asyncio.TimerHandle | None = None
         self.on_finished: Callable[[], None] | None = None
         """Called after every finished job."""
         self.outbox = Outbox(link, spec, table, worker, self._background, self)
@@ -68,7 +66,7 @@ class Intake:
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             handler = partial(self._on_delivery, kind)
-            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._room, handler))
+            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._held.room, handler))
         self._hearing = asyncio.create_task(self._note_hearing())
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
@@ -104,19 +102,19 @@ class Intake:
         call = admit(self._link, message, reply=message.reply)
         if call is None:
             return
-        if self._limiter.room() > 0 and self._free:
+        if self._held.spare() > 0:
             self._accept(call, Kind.DIRECT)
         else:
             self._background.spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
 
     def _on_delivery(self, kind: Kind, delivery: Delivery) -> None:
-        if self._room() <= 0 or not self._free:
+        if self._held.room() <= 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK)
             return
         call = admit(self._link, delivery.message, reply="", durable=kind is Kind.JOB)
         if call is None:
             self._turn_away(kind, delivery)
-        elif (early := call.not_before / 1000 - time.time()) > 0:
+        elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:
             self._accept(call, kind, delivery.token, delivery.sequence)
@@ -138,44 +136,47 @@ class Intake:
             self._bus.queues.settle(token, Verdict.ACK)
 
     def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0) -> None:
-        job = Job(call, kind, self._free[-1], token, sequence)
+        job = self._held.make(call, kind, token, sequence)
         try:
             self._table.fill(job.slot, _entry(job))
         except ValueError as error:
-            if job.durable:
-                self._background.spawn(self._bury(token, call, ProtocolError(str(error))))
-                return
-            refuse(self._bus, self._link.codecs, call, ProtocolError(str(error)))
-            if token:
-                self._bus.queues.settle(token, Verdict.ACK)
+            self._reject(job, ProtocolError(str(error)))
             return
-        self._free.pop()
-        self._held.add(job)
-        if self._limiter.room() <= 0:  # taken ahead of its turn
-            self._link.portal.loop.call_later(CUT_AFTER, self._return, job)
-        self._limiter.take(job.inputs)
+        self._held.take(job)
         self._look_ahead()
+        if self._relief is None:
+            self._relief = self._link.portal.loop.call_later(CUT_AFTER, self._relieve)
         if self._spec.is_generator:
             self._open_outlet(job)
         if self._spec.single_use_containers:
-            self._cut(job, keep=1)
-        elif call.count > 1:
-            self._link.portal.loop.call_later(CUT_AFTER, self._cut, job)
+            self._give_away(job, keep=1)
         if call.payload.blob is not None:
             self._background.spawn(self._fetch(job))
         else:
             self._jobs.put(job)
 
+    def _reject(self, job: Job, error: Error) -> None:
+        if job.durable:
+            self._background.spawn(self._bury(job.token, job.call, error))
+            return
+        refuse(self._bus, self._link.codecs, job.call, error)
+        if job.token:
+            self._bus.queues.settle(job.token, Verdict.ACK)
+
     async def _fetch(self, job: Job) -> None:
         """Large arguments come from the blob store; when they are gone, the body never runs."""
+        failures: list[Answer] = []
         try:
             job.call = job.call.copy(payload=await fetch(self._bus, job.call.payload))
         except Error as error:
             low, high = job.call.select or (0, job.call.count)
-            failure = failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low)
-            self.outbox.send_now(job, [failure])
-            return
-        self._jobs.put(job)
+            failures.append(failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low))
+        if job.returned:
+            self.forget(job)
+        elif failures:
+            self.outbox.send_now(job, failures)
+        else:
+            self._jobs.put(job)
 
     def _open_outlet(self, job: Job) -> None:
         outlet = job.outlet = Outlet(self._link.codecs, job.call, self._worker)
@@ -189,8 +190,8 @@ class Intake:
     def caller_gone(self, call: str) -> None:
         """Take out of the queue, and out of what we hold, what a map wanted whose caller is gone."""
         for job in self._held:
-            if job.call.call == call and (rest := job.cut()) is not None:
-                self._limiter.shed(rest[1] - rest[0])
+            if job.call.call == call:
+                self._held.cut(job)
         subjects = self._link.subjects
         self._background.spawn(
             self._purge(subjects.stream("JOBS"), subjects.job(self._spec.app, self._spec.name, call))
@@ -205,54 +206,49 @@ class Intake:
         for job in self._held:
             if job.call.call == cancellation.call:
                 job.cancelled = True
-                rest = job.cut()
-                if rest is not None:
-                    self._limiter.shed(rest[1] - rest[0])
+                self._held.cut(job)
                 signal.pthread_kill(cast(int, threading.main_thread().ident), TIMEOUT_SIGNAL)
-
-    def _cut(self, job: Job, keep: int = 0) -> None:
-        """Give the unstarted part of a slow chunk back to the queue, where other workers can take it."""
-        if job not in self._held or not job.remaining:
-            return
-        rest = job.cut(keep)
-        if rest is not None:
-            self._limiter.shed(rest[1] - rest[0])
-            self._background.spawn(self._give_back(job, rest))
-
-    def _room(self) -> int:
-        """Messages that may be pulled now."""
-        return self._limiter.room() or self._limiter.ahead(self._work())
-
-    def _work(self) -> float:
-        """Seconds that what we hold will still take, as far as can be told."""
-        now, mean = time.monotonic(), self._limiter.mean or 0.0
-        return sum(job.work(mean, now) for job in self._held)
 
     def _look_ahead(self) -> None:
         """Ask for the next message shortly before its turn, so that it is here then."""
         if self._foresight is not None:
             self._foresight.cancel()
             self._foresight = None
-        mean = self._limiter.mean
-        if mean is None or mean > FORESEEN or not self._held:
+        soon = self._held.soon()
+        if soon is None:
             return
-        early = self._work() - MOST_WORK
-        if early <= 0:
+        if soon <= 0:
             for puller in self._pullers:
                 puller.wake()
         else:
-            self._foresight = self._link.portal.loop.call_later(early, self._look_ahead)
+            self._foresight = self._link.portal.loop.call_later(soon, self._look_ahead)
 
-    def _return(self, job: Job) -> None:
-        """Let somebody else have a message that was taken ahead of its turn, which does not come."""
-        if job not in self._held or job.remaining < job.inputs:
+    def _relieve(self) -> None:
+        """Let others have what waits here behind a body that takes longer than was foreseen."""
+        for job in self._held.trapped():
+            self._give_away(job)
+        pause = self._held.next_look()
+        self._relief = None if pause is None else self._link.portal.loop.call_later(pause, self._relieve)
+
+    def _give_away(self, job: Job, keep: int = 0) -> None:
+        """Give the unstarted inputs of a message back to the queue, or the whole message when none was started."""
+        rest = self._held.cut(job, keep)
+        if rest is None:
             return
-        rest = job.cut()
-        if rest is not None:
-            job.returned = True
-            self._limiter.shed(rest[1] - rest[0])
-            self._bus.queues.settle(job.token, Verdict.NAK)
-            self._table.clear(job.slot)  # nobody shall put it back again when we die
+        if rest[0] > job.begin:
+            self._background.spawn(self._give_back(job, rest))
+            return
+        job.returned = True
+        if job.kind is Kind.DIRECT:
+            self._background.spawn(self._hand_on(job))
+            return
+        self._bus.queues.settle(job.token, Verdict.NAK)
+        self._table.clear(job.slot)  # nobody shall put it back again when we die
+
+    async def _hand_on(self, job: Job) -> None:
+        await hand_on(self._link, self._spec.app, self._spec.name, job.wire)
+        if job in self._held:
+            self._table.clear(job.slot)
 
     async def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
         call = job.wire.copy(select=rest)
@@ -262,16 +258,16 @@ class Intake:
         self._table.shortened(job.slot, rest[0])
 
     def ran(self, job: Job, mean: float) -> None:
-        """The body is done with it; ``mean`` seconds an input."""
-        self._limiter.observe(mean)
-        self._table.measured(mean * job.inputs)
+        """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
+        job.over = True
+        if mean > 0:
+            self._held.observe(mean)
+            self._table.measured(mean * job.inputs)
 
     def forget(self, job: Job) -> None:
         """It is settled, and everything of it was sent: make room for others."""
         self._table.clear(job.slot)
-        self._free.append(job.slot)
-        self._held.discard(job)
-        self._limiter.release(job.inputs)
+        self._held.release(job)
         if job.control is not None:
             job.control.close()
         self._background.changed.set()

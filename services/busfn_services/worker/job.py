@@ -31,6 +31,8 @@ class Job:
         """Stores and sends large answers; later answers go behind it."""
         self.started_at = 0.0
         """When (monotonic seconds) the last input that was started began."""
+        self.over = False
+        """The body is done with it."""
         self.returned = False
         """Given back whole, before any of it was started: nothing of it is ours to settle."""
         self.cancelled = False
@@ -54,6 +56,11 @@ class Job:
     def remaining(self) -> int:
         """Inputs that were not started."""
         return self._end - self._next
+
+    @property
+    def running(self) -> bool:
+        """An input was started, and the body is not done with the message."""
+        return self.started_at > 0 and not self.over
 
     def work(self, mean: float, now: float) -> float:
         """Seconds that it will still take, when an input takes ``mean`` seconds."""

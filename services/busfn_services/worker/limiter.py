@@ -13,6 +13,8 @@ FORESEEN = 0.1
 """Seconds up to which the end of an input is foretold from how long others took."""
 WEIGHT = 0.2
 """Of a new measurement in the running mean."""
+MOST_GROWTH = 4.0
+"""How often the mean a measurement may count: a short body that the scheduler kept waiting once is no long one."""
 
 
 @dataclass(slots=True)
@@ -63,4 +65,7 @@ class Limiter:
 
     def observe(self, mean: float) -> None:
         """An input took so long."""
-        self.mean = mean if self.mean is None else (1 - WEIGHT) * self.mean + WEIGHT * mean
+        if self.mean is None:
+            self.mean = mean
+        else:
+            self.mean += WEIGHT * (min(mean, MOST_GROWTH * self.mean) - self.mean)

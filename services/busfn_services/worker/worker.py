@@ -109,7 +109,7 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     connecting = portal.submit(open_bus(options))
     try:
         module, raw = load_function(config.spec)
-        client = Client.on(options, portal, connecting.result())
+        client = Client.on(options, portal, connecting.wait())
     except BaseException as error:
         supervisor.tell(event="failed", text=user_traceback(error, is_framework_file))
         return EXIT_STARTUP

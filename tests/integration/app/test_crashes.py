@@ -123,3 +123,22 @@ def test_short_calls_are_not_trapped_behind_a_long_one(folder: str, eventually: 
     assert results
     assert len(other) == 200
     assert results[0] not in other
+
+
+def test_what_arrived_together_with_a_long_call_is_not_trapped_behind_it(folder: str) -> None:
+    """Workers that have learned that calls are short take many at once, and one of them turns out to be long."""
+
+    async def all_at_once(gate: str) -> None:
+        long = asyncio.create_task(calls.gated.remote.aio(gate))
+        short = [calls.gated.remote.aio("") for _ in range(60)]
+        assert await asyncio.wait_for(asyncio.gather(*short), 20) == [""] * 60
+        assert not long.done()
+        Path(gate).touch()
+        assert await asyncio.wait_for(long, 20) == gate
+
+    async def turns() -> None:
+        await asyncio.gather(*(calls.gated.remote.aio("") for _ in range(200)))
+        for turn in range(5):
+            await all_at_once(f"{folder}/gate{turn}")
+
+    asyncio.run(turns())
