@@ -83,7 +83,9 @@ class NatsPuller:
         self._pulls = 0
         self._scheduled = False
         self._stopped = False
-        self._heard = time.monotonic()
+        self._heard = self._patient_since = time.monotonic()
+        self._unanswered = False
+        """The server has lost what we asked for before, and has not said a word since."""
         self._pause = _FIRST_PAUSE
         self._repairing: asyncio.Task[None] | None = None
         self._subscription = bus.listen(f"{self._inbox}.*", self._receive)
@@ -92,7 +94,7 @@ class NatsPuller:
 
     @property
     def heard(self) -> float:
-        return self._heard if self._asked else time.monotonic()
+        return self._heard if self._asked or self._unanswered else time.monotonic()
 
     # asking
 
@@ -112,7 +114,9 @@ class NatsPuller:
 
     def _ask(self, batch: int) -> None:
         if self._asked == 0:
-            self._heard = time.monotonic()
+            self._patient_since = time.monotonic()
+            if not self._unanswered:
+                self._heard = self._patient_since
         self._asked += batch
         self._pulls += 1
         request = {"batch": batch, "expires": int(EXPIRES * _NANO), "idle_heartbeat": int(HEARTBEAT * _NANO)}
@@ -126,16 +130,18 @@ class NatsPuller:
         """Two missed heartbeats: the server has lost our pulls without telling."""
         if self._stopped:
             return
-        if self._asked and self._bus.connected and time.monotonic() - self._heard > 2 * HEARTBEAT + 1.0:
+        if self._asked and self._bus.connected and time.monotonic() - self._patient_since > 2 * HEARTBEAT + 1.0:
             log.warning("%s on %s: no heartbeat, asking again", self._consumer, self._stream)
             self.void()
+            self._unanswered = True
             self.wake()
         self._timer = self._loop.call_later(HEARTBEAT, self._watch)
 
     # receiving
 
     def _receive(self, message: Inbound) -> None:
-        self._heard = time.monotonic()
+        self._heard = self._patient_since = time.monotonic()
+        self._unanswered = False
         status = message.status
         if status:
             self._notice(status, message)

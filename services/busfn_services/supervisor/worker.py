@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from busfn.spec import FunctionSpec
-from busfn_services.flight import Entry, FlightTable
+from busfn_services.flight import SLOTS, Entry, FlightTable
 from busfn_services.supervisor.deliveries import Deliveries
+from busfn_services.supervisor.hearing import Hearing
 from busfn_services.supervisor.watch import Watch
 
 
@@ -48,6 +49,8 @@ class Load:
     """Seconds that a message takes on average; 0 before the first has finished."""
     running_for: float = 0.0
     """Seconds since the input that runs longest was started; 0 while none runs."""
+    running: int = 0
+    """Inputs that it runs; one that was just taken counts."""
 
 
 @dataclass(eq=False)
@@ -68,9 +71,12 @@ class Worker:
     """The input for whose sake it was killed, when it was over its time."""
     dismissed: bool = False
     """Its end is wanted, however it comes."""
+    deaf: bool = False
+    """It was killed because it did not hear the bus."""
     idle_since: float = 0.0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     watch: Watch = field(init=False)
+    hearing: Hearing = field(default_factory=Hearing)
     _draining: asyncio.Future[None] | None = None
 
     def __post_init__(self) -> None:
@@ -89,6 +95,7 @@ class Worker:
             held=sum(1 for entry in entries if entry.token),
             mean_run=self.table.mean,
             running_for=max((now - entry.started for entry in entries if entry.started), default=0.0),
+            running=min(len(entries), SLOTS),
         )
 
     def drain(self) -> None:

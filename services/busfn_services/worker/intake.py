@@ -35,6 +35,7 @@ from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
 
 HEARING_EVERY = 1.0
+"""Seconds between pings of the bus, for the supervisor to see that we hear it."""
 
 
 class Intake:
@@ -54,6 +55,7 @@ class Intake:
         self._member: Subscription | None = None
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
+        self._hearing: asyncio.Task[None] | None = None
         self._foresight: asyncio.TimerHandle | None = None
         self._relief: asyncio.TimerHandle | None = None
         self.on_finished: Callable[[], None] | None = None
@@ -73,17 +75,21 @@ class Intake:
                 done=partial(self._note_taken, kind),
             )
             self._pullers.append(puller)
-        self.note_hearing()
+        self._hearing = asyncio.create_task(self._note_hearing())
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
             subject = subjects.function(app, name)
             self._member = await self._bus.subscribe(subject, self._on_direct, queue=QUEUE_GROUP)
 
-    def note_hearing(self) -> None:
-        """Let the supervisor see, once a second, when the bus last answered us: alive is not enough to be healthy."""
-        if self._bus.connected:
-            self._table.set_heard(min(puller.heard for puller in self._pullers))
-        self._link.portal.loop.call_later(HEARING_EVERY, self.note_hearing)
+    async def _note_hearing(self) -> None:
+        """Let the supervisor see when the bus last answered us: alive is not enough to be healthy."""
+        while True:
+            try:
+                await self._bus.flush()  # while we are busy we ask for nothing else
+                self._table.hears(min(puller.heard for puller in self._pullers), time.monotonic())
+            except Error:  # the time that passes says it
+                pass
+            await asyncio.sleep(HEARING_EVERY)
 
     async def leave(self) -> None:
         """Take nothing more; on return everything that was taken is done and answered."""
@@ -96,6 +102,8 @@ class Intake:
         while self._held or self._background.busy:
             self._background.changed.clear()
             await self._background.changed.wait()
+        if self._hearing is not None:
+            self._hearing.cancel()
         await self._bus.flush()
 
     def _on_direct(self, message: Message) -> None:

@@ -113,7 +113,7 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     except BaseException as error:
         supervisor.tell(event="failed", text=user_traceback(error, is_framework_file))
         return EXIT_STARTUP
-    bind_apps(module, client)
+    bind_apps(module, client, raw, config.spec.app)
     DEFAULT.client = client
     executor = Executor(config.spec, raw, client.link.codecs, config.worker)
     output.follow(executor)
