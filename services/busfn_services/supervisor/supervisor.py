@@ -19,10 +19,11 @@ from busfn.errors import Error
 from busfn.ids import new_call_id
 from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
-from busfn_services.flight import Entry, FlightTable
+from busfn_services.flight import Entry, FlightTable, Kind, pull_inbox
 from busfn_services.handon import beat
 from busfn_services.marks import NOBODY, MarkedOutput, Piece
 from busfn_services.supervisor.context import HostContext
+from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.logs import Echo, LogSink, pump
 from busfn_services.supervisor.rescue import Rescue
@@ -89,8 +90,10 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         table_fd = FlightTable.create_file()
         out, err = os.pipe(), os.pipe()
-        worker = Worker(name, spec, FlightTable(table_fd), ours, time.monotonic())
+        deliveries = Deliveries(self._context.bus, pull_inbox(self._context.address.inbox_prefix, name))
+        worker = Worker(name, spec, FlightTable(table_fd), ours, deliveries, time.monotonic())
         self.workers[name] = worker
+        self._spawn(deliveries.watch())
         token = secrets.token_hex(16)
         self._forks.fork({**self._config(worker), "log_token": token}, [theirs.fileno(), table_fd, out[1], err[1]])
         theirs.close()
@@ -164,9 +167,11 @@ class Supervisor:
             if was is State.STARTING:
                 worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
         entries = [entry for _, entry in worker.table.entries()]
+        taken = {kind: worker.table.taken(kind) for kind in Kind}
         worker.table.close()
         rescue = self._spawn(self._rescue.all(worker, entries, self._cancelled))
-        await asyncio.wait({rescue}, timeout=RESCUE_PATIENCE)  # the bus may be away
+        unread = self._spawn(worker.deliveries.hand_back(taken, {entry.token for entry in entries}))
+        await asyncio.wait({rescue, unread}, timeout=RESCUE_PATIENCE)  # the bus may be away
         worker.gone.set()
         self.on_change(worker)
 

@@ -14,6 +14,7 @@ from enum import Enum
 
 from busfn.spec import FunctionSpec
 from busfn_services.flight import SLOTS, Entry, FlightTable
+from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.hearing import Hearing
 from busfn_services.supervisor.watch import Watch
 
@@ -25,6 +26,10 @@ class State(Enum):
     READY = "ready"
     DRAINING = "draining"
     GONE = "gone"
+
+
+LEAVE_PATIENCE = 1.0
+"""Seconds a server may take to hear that we do not watch a worker's deliveries any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,7 @@ class Worker:
     spec: FunctionSpec
     table: FlightTable
     socket: socket.socket
+    deliveries: Deliveries
     since: float
     state: State = State.STARTING
     pid: int = 0
@@ -71,6 +77,7 @@ class Worker:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     watch: Watch = field(init=False)
     hearing: Hearing = field(default_factory=Hearing)
+    _draining: asyncio.Future[None] | None = None
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.spec.timeout)
@@ -95,7 +102,12 @@ class Worker:
         """Ask it to finish what it has and leave."""
         if self.state in (State.STARTING, State.READY):
             self.state = State.DRAINING
-            self._tell({"op": "drain"})
+            self._draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        leaving = asyncio.ensure_future(self.deliveries.leave())
+        await asyncio.wait({leaving}, timeout=LEAVE_PATIENCE)
+        self._tell({"op": "drain"})
 
     def kill(self) -> None:
         """End it now; what it ran is run again elsewhere."""

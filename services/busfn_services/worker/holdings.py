@@ -13,6 +13,8 @@ from busfn_services.worker.limiter import FORESEEN, MOST_WORK, Limiter
 CUT_AFTER = 0.050
 """Seconds after which what still waits behind a running body is given away, so that short work is not trapped behind
 long."""
+MOST_STORING = 16
+"""Messages whose bodies are done and whose outcomes are still being stored, beside which others may be taken."""
 _LOOK_AGAIN = 0.010
 """Seconds until the next look while nothing runs: what waits is still being fetched."""
 
@@ -25,6 +27,7 @@ class Holdings:
         self._free = list(range(RECORDS))
         self._jobs: dict[Job, float] = {}
         """When (monotonic seconds) each was taken."""
+        self._storing = 0
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs)
@@ -37,11 +40,13 @@ class Holdings:
 
     def spare(self) -> int:
         """Messages that may be taken at once."""
-        return self._limiter.room() if self._free else 0
+        return self._limiter.room() if self._free and self._storing < MOST_STORING else 0
 
     def room(self) -> int:
         """Messages that may be asked for: by the time they are here, there is room for them."""
-        return self.spare() or (self._limiter.ahead(self._work()) if self._free else 0)
+        if not self._free or self._storing >= MOST_STORING:
+            return 0
+        return self._limiter.room() or self._limiter.ahead(self._work())
 
     def soon(self) -> float | None:
         """Seconds until a message may be asked for ahead of its turn; None when that is not to be foreseen."""
@@ -67,15 +72,22 @@ class Holdings:
             self._limiter.shed(rest[1] - rest[0])
         return rest
 
+    def ran(self, job: Job, mean: float) -> None:
+        """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
+        job.over = True
+        self._storing += 1
+        self._limiter.release(job.inputs)
+        if mean > 0:
+            self._limiter.observe(mean)
+
     def release(self, job: Job) -> None:
         """It is settled."""
         del self._jobs[job]
         self._free.append(job.slot)
-        self._limiter.release(job.inputs)
-
-    def observe(self, mean: float) -> None:
-        """An input took so many seconds."""
-        self._limiter.observe(mean)
+        if job.over:
+            self._storing -= 1
+        else:
+            self._limiter.release(job.inputs)
 
     def trapped(self) -> list[Job]:
         """What has waited for too long behind a body that runs; while none runs, its turn comes as soon as it can."""

@@ -42,13 +42,14 @@ HEARING_EVERY = 1.0
 class Intake:
     """Takes messages for one function, and holds them until they are settled."""
 
-    def __init__(self, link: Link, spec: FunctionSpec, table: FlightTable, jobs: Jobs, worker: str) -> None:
+    def __init__(self, link: Link, spec: FunctionSpec, table: FlightTable, jobs: Jobs, worker: str, inbox: str) -> None:
         self._link = link
         self._bus = link.bus
         self._spec = spec
         self._table = table
         self._jobs = jobs
         self._worker = worker
+        self._inbox = inbox
         self._outcomes = Outcomes(link, spec)
         self._held = Holdings(Limiter(once=spec.single_use_containers))
         self._pullers: list[Puller] = []
@@ -66,8 +67,15 @@ class Intake:
         """Pull from both queues and join the queue group."""
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
-            handler = partial(self._on_delivery, kind)
-            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._held.room, handler))
+            puller = self._bus.queues.pull(
+                consumer.stream,
+                consumer.name,
+                self._held.room,
+                partial(self._on_delivery, kind),
+                inbox=f"{self._inbox}.{kind.value}",
+                done=partial(self._note_taken, kind),
+            )
+            self._pullers.append(puller)
         self._hearing = asyncio.create_task(self._note_hearing())
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
@@ -117,6 +125,9 @@ class Intake:
             self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:
             self._accept(call, kind, delivery.token, delivery.sequence)
+
+    def _note_taken(self, kind: Kind, delivery: Delivery) -> None:
+        self._table.set_taken(kind, delivery.order)
 
     def _turn_away(self, kind: Kind, delivery: Delivery) -> None:
         """What cannot be run is not lost without a trace when it was queued."""
@@ -258,23 +269,26 @@ class Intake:
 
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
-        job.over = True
+        self._held.ran(job, mean)
         if mean > 0:
-            self._held.observe(mean)
             self._table.measured(mean * job.inputs)
+        self._ask_for_more()
 
     def forget(self, job: Job) -> None:
-        """It is settled, and everything of it was sent: make room for others."""
+        """It is settled, and everything of it was sent."""
         self._table.clear(job.slot)
         self._held.release(job)
         if job.control is not None:
             job.control.close()
         self._background.changed.set()
+        self._ask_for_more()
+        if self.on_finished is not None:
+            self.on_finished()
+
+    def _ask_for_more(self) -> None:
         for puller in self._pullers:
             puller.wake()
         self._look_ahead()
-        if self.on_finished is not None:
-            self.on_finished()
 
 
 def _entry(job: Job) -> Entry:
