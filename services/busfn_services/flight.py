@@ -26,7 +26,9 @@ TABLE_SIZE = HEADER_SIZE + RECORDS * RECORD_SIZE
 _WAITING = struct.Struct("<i")
 _SECONDS = struct.Struct("<d")
 _ORDER = struct.Struct("<Q")
-_MEAN_AT, _HEARD_AT, _TAKEN_AT, _PINGED_AT = 8, 16, 24, 56
+_MEAN_AT, _HEARD_AT, _PINGED_AT = 8, 16, 24
+_TAKEN_AT = 32 - _ORDER.size
+"""One for each kind, from 1 on."""
 _WEIGHT = 0.2
 """Of a new measurement in the running mean."""
 _FIXED = struct.Struct("<BBBxIIIIIQdd32sHH")
