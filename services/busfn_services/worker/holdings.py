@@ -27,7 +27,7 @@ class Holdings:
         self._free = list(range(RECORDS))
         self._jobs: dict[Job, float] = {}
         """When (monotonic seconds) each was taken."""
-        self._storing = 0
+        self._storing: set[Job] = set()
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs)
@@ -40,11 +40,11 @@ class Holdings:
 
     def spare(self) -> int:
         """Messages that may be taken at once."""
-        return self._limiter.room() if self._free and self._storing < MOST_STORING else 0
+        return self._limiter.room() if self._free and len(self._storing) < MOST_STORING else 0
 
     def room(self) -> int:
         """Messages that may be asked for: by the time they are here, there is room for them."""
-        if not self._free or self._storing >= MOST_STORING:
+        if not self._free or len(self._storing) >= MOST_STORING:
             return 0
         return self._limiter.room() or self._limiter.ahead(self._work())
 
@@ -75,7 +75,8 @@ class Holdings:
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
         job.over = True
-        self._storing += 1
+        if job.tail is not None:
+            self._storing.add(job)
         self._limiter.release(job.inputs)
         if mean > 0:
             self._limiter.observe(mean)
@@ -84,9 +85,8 @@ class Holdings:
         """It is settled."""
         del self._jobs[job]
         self._free.append(job.slot)
-        if job.over:
-            self._storing -= 1
-        else:
+        self._storing.discard(job)
+        if not job.over:
             self._limiter.release(job.inputs)
 
     def trapped(self) -> list[Job]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from busfn.protocol.codecs import Payload
@@ -113,10 +115,12 @@ def test_a_message_is_asked_for_ahead_only_while_one_is_held(clock: Clock) -> No
     assert holdings.room() == 1
 
 
-def test_what_is_being_stored_makes_room_for_others_up_to_a_limit(clock: Clock) -> None:
+@pytest.mark.anyio
+async def test_what_is_being_stored_makes_room_for_others_up_to_a_limit() -> None:
     holdings, jobs = held(mean=1.0)
     for _ in range(MOST_STORING):
         assert holdings.room() == 0  # a body runs
+        jobs[-1].tail = asyncio.ensure_future(asyncio.sleep(0))
         holdings.ran(jobs[-1], 1.0)
         if holdings.room():
             jobs.append(holdings.make(jobs[0].call, Kind.JOB, "", 0))
