@@ -235,7 +235,8 @@ class Intake:
             self._background.spawn(self._hand_on(job))
             return
         self._bus.queues.settle(job.token, Verdict.NAK)
-        self._table.clear(job.slot)  # nobody shall put it back again when we die
+        # Nobody shall put it back again when we die, once that was written.
+        self._link.portal.loop.call_soon(self._table.clear, job.slot)
 
     async def _hand_on(self, job: Job) -> None:
         await hand_on(self._link, self._spec.app, self._spec.name, job.wire)
