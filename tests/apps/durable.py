@@ -115,6 +115,15 @@ def poison(path: str, how: str) -> Any:
 
 
 @app.function(max_containers=2)
+def takes_host(path: str, what: str) -> str:
+    """Takes its whole host down when told to."""
+    log(path, what)
+    if what == "down" and not Path(path + ".fixed").exists():
+        os.killpg(0, signal.SIGKILL)
+    return what
+
+
+@app.function(max_containers=2)
 def waits(path: str) -> int:
     """Logs its process, and runs until it may go."""
     log(path, os.getpid())

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import durable
 
 from busfn import Function
+from busfn.binding import DEFAULT
 from busfn.bus.server import EmbeddedServer
+from busfn.streams import consumers
 
 BUSFN = str(Path(sys.executable).parent / "busfn")
 APP = durable.__file__
@@ -49,6 +54,11 @@ class Service:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether the supervisor is gone."""
+        return self._process.poll() is not None
 
     def signal(self, number: signal.Signals) -> None:
         """To the supervisor and all its workers."""
@@ -102,6 +112,33 @@ class Site:
 def named(function: str) -> Function[Any, Any]:
     """A handle as any other client has it."""
     return Function.from_name("durable", function)
+
+
+def until(condition: Callable[[], object], patience: float = 60.0) -> None:
+    """Wait for something that no event tells."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def shorten_leases(function: str, seconds: float) -> None:
+    """Make the consumers first, as an operator may: hosts leave alone what exists."""
+    link = DEFAULT.require("a test").link
+    for consumer in consumers(link.subjects, "durable", function):
+        link.portal.run(link.bus.queues.ensure_consumer(replace(consumer, ack_wait=seconds)))
+
+
+def busfn(*args: str) -> str:
+    """What the command prints."""
+    done = subprocess.run([BUSFN, *args], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def dead_letters() -> dict[str, Any]:
+    """All of them, by call and index."""
+    return {f"{letter['call']}.{letter['index']}": letter for letter in json.loads(busfn("dead", "list", "--json"))}
 
 
 def in_background(work: Callable[[threading.Event], None]) -> Callable[[], None]:
