@@ -28,10 +28,12 @@ APP = durable.__file__
 class Service:
     """`busfn worker` in a process group of its own: a host as others see it."""
 
-    def __init__(self, ref: str, processes: int) -> None:
+    def __init__(self, ref: str, processes: int, url: str = "") -> None:
         command = [BUSFN, "worker", ref, "-n", str(processes)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        pipe, environ = subprocess.PIPE, os.environ | ({"BUSFN_URL": url} if url else {})
+        self._process = subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environ
+        )
         self._said: list[str] = []
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -82,9 +84,11 @@ class Site:
         self.url = self.server.address.servers[0].replace("://", "://site@")
         self._services: list[Service] = []
 
-    def serve(self, function: str, processes: int) -> Service:
-        """Start a host with workers; returns when calls are answered."""
-        service = Service(f"{APP}::{function}", processes)
+    def serve(self, function: str, processes: int, port: int = 0) -> Service:
+        """Start a host with workers, which reach the server at its port or another one; returns when calls are
+        answered."""
+        url = self.url.replace(f":{self.server.port}", f":{port}") if port else ""
+        service = Service(f"{APP}::{function}", processes, url)
         self._services.append(service)
         return service.wait_ready()
 
@@ -101,8 +105,14 @@ class Site:
 
     def dismiss(self) -> None:
         """Stop the hosts."""
-        while self._services:
-            self._services.pop().stop()
+        self.dismiss_but()
+
+    def dismiss_but(self, *kept: Service) -> None:
+        """Stop the other hosts."""
+        for service in self._services:
+            if service not in kept:
+                service.stop()
+        self._services = list(kept)
 
     def close(self) -> None:
         self.dismiss()
