@@ -113,7 +113,8 @@ class Intake:
         elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:
-            self._accept(call, kind, delivery.token, delivery.sequence, again=delivery.deliveries > 1)
+            turned_away = 1 if call.not_before else 0  # it came too early before
+            self._accept(call, kind, delivery.token, delivery.sequence, again=delivery.deliveries > 1 + turned_away)
 
     def _turn_away(self, kind: Kind, delivery: Delivery) -> None:
         """What cannot be run is not lost without a trace when it was queued."""
