@@ -23,7 +23,8 @@ def test_pauses_between_attempts_are_those_of_the_policy(
         assert named("flaky").spawn(str(path), len(PAUSES) + 1).get(timeout=60) == len(PAUSES) + 1
     began = [[float(line) for line in path.read_text().split()] for path in paths]
     waits = [[after - before for before, after in itertools.pairwise(times)] for times in began]
-    over = [sorted(wait / pause - 1 for wait in each) for each, pause in zip(zip(*waits, strict=True), PAUSES, strict=True)]
+    columns = zip(PAUSES, zip(*waits, strict=True), strict=True)
+    over = [sorted(wait / pause - 1 for wait in each) for pause, each in columns]
     assert all(least[0] >= 0 for least in over)
     if full:
         with capsys.disabled():

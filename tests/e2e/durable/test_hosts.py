@@ -65,6 +65,20 @@ def test_workers_lost_while_the_server_is_away_are_made_up_for(site: Site, path:
     assert len(lines(path)) == 8  # the two that were lost ran twice
 
 
+def test_the_rest_of_a_chunk_outlives_a_server_that_is_away_for_long(site: Site, path: str, full: bool) -> None:
+    if not full:
+        pytest.skip("takes 20 s: run with --full")
+    site.serve("waits", 1)
+    call = named("waits").spawn_map([path] * 4)
+    while not lines(path):
+        time.sleep(0.001)
+    site.kill_server()  # before the worker gives back what it has not started
+    time.sleep(17)  # longer than it tries
+    site.restart_server()
+    Path(path + ".go").touch()
+    assert [call.get(timeout=60, index=index) > 0 for index in range(4)] == [True] * 4
+
+
 @pytest.mark.parametrize("away", [signal.SIGSTOP, signal.SIGKILL])
 def test_get_keeps_to_its_timeout_whatever_the_server_does(site: Site, path: str, away: signal.Signals) -> None:
     site.serve("waits", 1)
