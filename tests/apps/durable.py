@@ -9,7 +9,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,15 @@ def poison(path: str, how: str) -> Any:
         ctypes.PyDLL(None).sleep(60)
     _die(how)
     return threading.Lock()
+
+
+@app.function(max_containers=2)
+def takes_host(path: str, what: str) -> str:
+    """Takes its whole host down when told to."""
+    log(path, what)
+    if what == "down" and not Path(path + ".fixed").exists():
+        os.killpg(0, signal.SIGKILL)
+    return what
 
 
 @app.function(max_containers=2)
@@ -231,22 +240,24 @@ def dying(path: str, x: int) -> int:
         log(path, f"end {x} {os.getpid()} {time.time()}")
         return x
     died.touch()
-    log(path, f"death {x} {os.getpid()} {time.time()}")
-    _die(death)
+    _die(death, lambda: log(path, f"death {x} {os.getpid()} {time.time()}"))
     return -1
 
 
-def _die(death: str) -> None:
+def _die(death: str, last_words: Callable[[], None] = lambda: None) -> None:
+    if death == "memory":
+        _exhaust_memory()
+    last_words()
     if death == "exit":
         os._exit(3)
     elif death == "segfault":
         ctypes.string_at(0)
     elif death == "memory":
-        _exhaust_memory()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _exhaust_memory() -> None:
-    """Takes what there is, and ends as the kernel ends those who take too much."""
+    """Takes what there is; the kernel would kill those who take too much."""
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + (64 << 20), resource.RLIM_INFINITY))
     hoard: list[bytearray] = []
@@ -254,7 +265,7 @@ def _exhaust_memory() -> None:
         while True:
             hoard.append(bytearray(1 << 20))
     except MemoryError:
-        os.kill(os.getpid(), signal.SIGKILL)
+        hoard.clear()
 
 
 @app.function()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -23,10 +25,12 @@ APP = durable.__file__
 class Service:
     """`busfn worker` in a process group of its own: a host as others see it."""
 
-    def __init__(self, ref: str, processes: int) -> None:
+    def __init__(self, ref: str, processes: int, url: str = "") -> None:
         command = [BUSFN, "worker", ref, "-n", str(processes)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        pipe, environ = subprocess.PIPE, os.environ | ({"BUSFN_URL": url} if url else {})
+        self._process = subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environ
+        )
         self._said: list[str] = []
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -50,6 +54,11 @@ class Service:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether the supervisor is gone."""
+        return self._process.poll() is not None
+
     def signal(self, number: signal.Signals) -> None:
         """To the supervisor and all its workers."""
         os.killpg(self._process.pid, number)
@@ -72,9 +81,11 @@ class Site:
         self.url = self.server.address.servers[0].replace("://", "://site@")
         self._services: list[Service] = []
 
-    def serve(self, function: str, processes: int) -> Service:
-        """Start a host with workers; returns when calls are answered."""
-        service = Service(f"{APP}::{function}", processes)
+    def serve(self, function: str, processes: int, port: int = 0) -> Service:
+        """Start a host with workers, which reach the server at its port or another one; returns when calls are
+        answered."""
+        url = self.url.replace(f":{self.server.port}", f":{port}") if port else ""
+        service = Service(f"{APP}::{function}", processes, url)
         self._services.append(service)
         return service.wait_ready()
 
@@ -91,8 +102,14 @@ class Site:
 
     def dismiss(self) -> None:
         """Stop the hosts."""
-        while self._services:
-            self._services.pop().stop()
+        self.dismiss_but()
+
+    def dismiss_but(self, *kept: Service) -> None:
+        """Stop the other hosts."""
+        for service in self._services:
+            if service not in kept:
+                service.stop()
+        self._services = list(kept)
 
     def close(self) -> None:
         self.dismiss()
@@ -102,6 +119,26 @@ class Site:
 def named(function: str) -> Function[Any, Any]:
     """A handle as any other client has it."""
     return Function.from_name("durable", function)
+
+
+def until(condition: Callable[[], object], patience: float = 60.0) -> None:
+    """Wait for something that no event tells."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def busfn(*args: str) -> str:
+    """What the command prints."""
+    done = subprocess.run([BUSFN, *args], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def dead_letters() -> dict[str, Any]:
+    """All of them, by call and index."""
+    return {f"{letter['call']}.{letter['index']}": letter for letter in json.loads(busfn("dead", "list", "--json"))}
 
 
 def in_background(work: Callable[[threading.Event], None]) -> Callable[[], None]:

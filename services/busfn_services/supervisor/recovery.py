@@ -1,7 +1,8 @@
 """What becomes of the messages that a dead worker held. Pure.
 
 Interactive calls are the caller's to send again. Queued ones are put back here: what was answered is left out, what was
-running comes back by itself with one crash more on its record, and the rest as it was.
+running comes back by itself with one crash more on its record, and the rest as it was. A message of which nothing was
+started keeps its place in the queue.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ def recover(call: Call, entry: Entry, *, hopeless: bool, released: int = 0) -> V
     ``hopeless`` when its running input was over its time: that is no crash, and there is no second try here.
     ``released``: how often it was handed out again after a crash, which its headers cannot tell.
     """
+    low, high = call.select or (0, max(1, call.count))
+    if entry.upto <= low and entry.end >= high:
+        return Verdicts([], None, release=True)
     ran_alone = not call.count and entry.cursor < entry.upto
     crashes = call.crashes + released + 1
     if ran_alone and crashes < LOST_LIMIT and not (call.reply or hopeless):
         return Verdicts([], None, release=True)
-    low, high = call.select or (0, max(1, call.count))
     cursor = max(low, min(entry.cursor, high))
     upto = max(cursor, min(entry.upto, high))
     end = max(upto, min(entry.end, high))

@@ -79,7 +79,8 @@ class Rescue:
         call = read_call(message.headers, message.body, reply="", call=entry.call)
         verdicts = recover(call, entry, hopeless=timed_out, released=self._released.get(entry.sequence, 0))
         if verdicts.release:
-            self._note_release(entry.sequence)
+            if entry.cursor < entry.upto:  # what merely waited here is not to blame
+                self._note_release(entry.sequence)
             return True
         for again in verdicts.again:
             await self._enqueue(worker, again, entry.sequence)

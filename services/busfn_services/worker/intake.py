@@ -20,7 +20,7 @@ from busfn.errors import Error, ProtocolError
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch
 from busfn.protocol.control import Cancellation, read_control
-from busfn.protocol.envelope import Answer, Call
+from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
@@ -34,9 +34,12 @@ from busfn_services.worker.limiter import Limiter
 from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
 from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
+from busfn_services.worker.starts import Ruling, Starts, lost_hosts
 
 HEARING_EVERY = 1.0
 """Seconds between pings of the bus, for the supervisor to see that we hear it."""
+TURN_PAUSE = 1.0
+"""Seconds between looks whether it is the turn of a message that may take its host down."""
 
 
 class Intake:
@@ -61,7 +64,8 @@ class Intake:
         self._relief: asyncio.TimerHandle | None = None
         self.on_finished: Callable[[], None] | None = None
         """Called after every finished job."""
-        self.outbox = Outbox(link, spec, table, worker, self._background, self)
+        self._starts = Starts(link.bus, link.subjects, spec)
+        self.outbox = Outbox(link, spec, table, worker, self._background, self, self._starts)
 
     async def start(self) -> None:
         """Pull from both queues and join the queue group."""
@@ -124,7 +128,8 @@ class Intake:
         elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:
-            self._accept(call, kind, delivery.token, delivery.sequence)
+            turned_away = 1 if call.not_before else 0  # it came too early before
+            self._accept(call, kind, delivery.token, delivery.sequence, again=delivery.deliveries > 1 + turned_away)
 
     def _note_taken(self, kind: Kind, delivery: Delivery) -> None:
         self._table.set_taken(kind, delivery.order)
@@ -145,8 +150,9 @@ class Intake:
         else:
             self._bus.queues.settle(token, Verdict.ACK)
 
-    def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0) -> None:
+    def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0, *, again: bool = False) -> None:
         job = self._held.make(call, kind, token, sequence)
+        job.suspect = kind is Kind.JOB and (again or call.crashes > 0)
         try:
             self._table.fill(job.slot, _entry(job))
         except ValueError as error:
@@ -160,8 +166,8 @@ class Intake:
             self._open_outlet(job)
         if self._spec.single_use_containers:
             self._give_away(job, keep=1)
-        if call.payload.blob is not None:
-            self._background.spawn(self._fetch(job))
+        if job.suspect or call.payload.blob is not None:
+            self._background.spawn(self._prepare(job))
         else:
             self._jobs.put(job)
 
@@ -173,20 +179,47 @@ class Intake:
         if job.token:
             self._bus.queues.settle(job.token, Verdict.ACK)
 
-    async def _fetch(self, job: Job) -> None:
-        """Large arguments come from the blob store; when they are gone, the body never runs."""
-        failures: list[Answer] = []
+    async def _prepare(self, job: Job) -> None:
+        """See whether it may be run, and get large arguments from the blob store; when they are gone, it is not run."""
+        failure: Error | None = None
         try:
-            job.call = job.call.copy(payload=await fetch(self._bus, job.call.payload))
+            ruling = await self._starts.ruling(job)
+            if ruling is Ruling.RUN:
+                job.call = job.call.copy(payload=await fetch(self._bus, job.call.payload))
+            elif ruling is Ruling.GIVE_UP:
+                job.wire = job.wire.copy(crashes=job.lost)
+                failure = lost_hosts(self._spec, job.lost)
         except Error as error:
-            low, high = job.call.select or (0, job.call.count)
-            failures.append(failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low))
+            failure, ruling = error, Ruling.GIVE_UP
         if job.returned:
             self.forget(job)
-        elif failures:
-            self.outbox.send_now(job, failures)
+        elif ruling is Ruling.WAIT:
+            self._bus.queues.settle(job.token, Verdict.NAK, delay=TURN_PAUSE)
+            self._link.portal.loop.call_soon(self.forget, job)
+        elif ruling is Ruling.DIVIDE:
+            self._divide(job)
+        elif failure is not None:
+            self._fail(job, failure)
         else:
             self._jobs.put(job)
+
+    def _fail(self, job: Job, error: Error) -> None:
+        low, high = job.call.select or (0, job.call.count)
+        answer = failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low)
+        self.outbox.send_now(job, [answer])
+
+    def _divide(self, job: Job) -> None:
+        """Queue the halves of a chunk, so that those of its inputs that are innocent get away from the one that is not.
+
+        They count as lost before, and are run input by input.
+        """
+        rest = self._held.cut(job)
+        if rest is not None:
+            job.wire = job.wire.copy(crashes=max(1, job.wire.crashes))  # each is looked up when it comes
+            low, middle, high = rest[0], sum(rest) // 2, rest[1]
+            self._give_back(job, (middle, high))
+            self._give_back(job, (low, middle))
+        self.outbox.send_now(job, [])
 
     def _open_outlet(self, job: Job) -> None:
         outlet = job.outlet = Outlet(self._link.codecs, job.call, self._worker)
@@ -246,24 +279,37 @@ class Intake:
         if rest is None:
             return
         if rest[0] > job.begin:
-            self._background.spawn(self._give_back(job, rest))
+            self._give_back(job, rest)
             return
         job.returned = True
         if job.kind is Kind.DIRECT:
             self._background.spawn(self._hand_on(job))
             return
         self._bus.queues.settle(job.token, Verdict.NAK)
-        self._table.clear(job.slot)  # nobody shall put it back again when we die
+        # Nobody shall put it back again when we die, once that was written.
+        self._link.portal.loop.call_soon(self._table.clear, job.slot)
 
     async def _hand_on(self, job: Job) -> None:
         await hand_on(self._link, self._spec.app, self._spec.name, job.wire)
         if job in self._held:
             self._table.clear(job.slot)
 
-    async def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
+    def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
+        """Queue a part of a message for others; the message is not settled before that was done."""
+        job.tail = self._background.spawn(self._queue_part(job.tail, job, rest))
+
+    async def _queue_part(self, before: asyncio.Task[None] | None, job: Job, rest: tuple[int, int]) -> None:
+        if before is not None:
+            await before
         call = job.wire.copy(select=rest)
         subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
-        sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers())
+        try:
+            sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers())
+            if job.lost:
+                await self._starts.suspect(call.call, sequence)
+        except Error:
+            job.unqueued = True
+            raise
         beat(self._bus, call.reply, call.call, index=call.index + rest[0], sequence=sequence, worker=self._worker)
         self._table.shortened(job.slot, rest[0])
 

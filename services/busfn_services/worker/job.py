@@ -35,6 +35,14 @@ class Job:
         """The body is done with it."""
         self.returned = False
         """Given back whole, before any of it was started: nothing of it is ours to settle."""
+        self.unqueued = False
+        """A part that was to be given to others could not be queued."""
+        self.suspect = False
+        """It was handed out before, or has lost workers: it may be what took them, or their hosts, down."""
+        self.lost = 0
+        """How often it was lost while it ran, as far as is known."""
+        self.noted = False
+        """That it was started is noted on the bus."""
         self.cancelled = False
         """Nobody wants its outcome any more."""
         self.outlet: Outlet | None = None

@@ -23,6 +23,7 @@ from busfn_services.outcomes import Outcomes, next_attempt
 from busfn_services.worker.background import Background
 from busfn_services.worker.job import Job
 from busfn_services.worker.outlet import Outlet
+from busfn_services.worker.starts import Starts
 from busfn_services.worker.stats import Stats
 
 STORE_PAUSE = 1.0
@@ -48,7 +49,14 @@ class Outbox:
     """The sending side of one worker; see `busfn_services.worker.port.Port`."""
 
     def __init__(
-        self, link: Link, spec: FunctionSpec, table: FlightTable, worker: str, background: Background, holder: Holder
+        self,
+        link: Link,
+        spec: FunctionSpec,
+        table: FlightTable,
+        worker: str,
+        background: Background,
+        holder: Holder,
+        starts: Starts,
     ) -> None:
         self._link = link
         self._bus = link.bus
@@ -58,6 +66,7 @@ class Outbox:
         self._background = background
         self._holder = holder
         self._outcomes = Outcomes(link, spec)
+        self._starts = starts
         self._post = link.portal.call
         self._callers: dict[str, Channel] = {}
         self.stats = Stats()
@@ -65,6 +74,8 @@ class Outbox:
     # Called from the main thread
 
     def started(self, job: Job, upto: int) -> None:
+        if job.suspect and not job.noted:
+            self._link.portal.submit(self._starts.note(job)).wait()
         job.started_at = time.monotonic()
         self._table.started(job.slot, upto, job.started_at)
 
@@ -84,7 +95,8 @@ class Outbox:
 
     def send_now(self, job: Job, answers: Sequence[Answer]) -> None:
         """Answer a message that was never run, and settle it."""
-        self._answer(job, answers)
+        if answers:
+            self._answer(job, answers)
         self._conclude(job)
 
     def _answer(self, job: Job, answers: Sequence[Answer]) -> None:
@@ -180,7 +192,7 @@ class Outbox:
         try:
             await tail
         except Error as error:
-            if job.durable:  # not stored is not done: somebody will do it again
+            if job.durable or (job.unqueued and job.token):  # what is not stored is not done: it is done again
                 self._settle(job, Verdict.NAK, delay=STORE_PAUSE)
                 return
             refuse(self._bus, self._link.codecs, job.call, error)
@@ -189,5 +201,7 @@ class Outbox:
     def _settle(self, job: Job, verdict: Verdict = Verdict.ACK, *, delay: float = 0.0) -> None:
         if job.token:
             self._bus.queues.settle(job.token, verdict, delay=delay)
+        if job.noted or job.lost:
+            self._background.spawn(self._starts.forget(job))
         # After the answers and the ack were written: a crash before that must still find the record.
         self._link.portal.loop.call_soon(self._holder.forget, job)

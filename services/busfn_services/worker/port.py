@@ -10,10 +10,11 @@ from busfn_services.worker.outlet import Outlet
 
 
 class Port(Protocol):
-    """Callable from the main thread; nothing here blocks."""
+    """Callable from the main thread; nothing here blocks, but for the start of what may take its host down."""
 
     def started(self, job: Job, upto: int) -> None:
-        """Inputs before the offset ``upto`` are started now: the in-flight table shall show it."""
+        """Inputs before the offset ``upto`` are started now: the in-flight table shall show it, and for a suspect the
+        bus."""
 
     def answer(self, job: Job, *answers: Answer) -> None:
         """Send answers, or store them when the job is durable."""

@@ -5,47 +5,50 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from leases import shorten_leases
-from sites import Site, named
-
-
-def until(condition: Callable[[], object], patience: float = 60.0) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
+from proxies import Proxy
+from sites import Site, named, until
 
 
 def lines(path: str) -> list[str]:
     return Path(path).read_text().split() if Path(path).exists() else []
 
 
-def test_a_host_that_stood_still_has_lost_its_leases_and_is_told(site: Site, path: str, full: bool) -> None:
+TOLD = "the first result is kept, this one is refused"
+
+
+def test_hosts_that_stand_still_or_are_cut_off_lose_their_leases_and_are_told(
+    site: Site, path: str, full: bool
+) -> None:
     site.serve("square", 1).stop()  # makes the streams
     if not full:
         shorten_leases("durable", "waits", 12.0)  # hosts renew them every 10 s
-    frozen = site.serve("waits", 1)
-    call = named("waits").spawn(path)
-    until(lambda: len(lines(path)) == 1)
-    frozen.signal(signal.SIGSTOP)
-    stopped = time.monotonic()
-    other = site.serve("waits", 1)
-    try:
-        until(lambda: len(lines(path)) == 2)  # the server has taken the input back, and the other host has it
-        Path(path + ".go").touch()
-        first = call.get(timeout=30)
-        if full:
-            time.sleep(max(0.0, 40 - (time.monotonic() - stopped)))
-    finally:
-        frozen.signal(signal.SIGCONT)
-    until(lambda: "the first result is kept, this one is refused" in frozen.said)
-    assert [first, call.get()] == [int(lines(path)[1])] * 2
-    assert named("waits").spawn(path).get(timeout=30)
-    assert other.said == ""
+    with Proxy("127.0.0.1", site.server.port) as network:
+        frozen, cut_off = site.serve("waits", 1), site.serve("waits", 1, network.port)
+        calls = [named("waits").spawn(path) for _ in range(2)]
+        until(lambda: len(lines(path)) == 2)
+        frozen.signal(signal.SIGSTOP)
+        network.cut()
+        began = time.monotonic()
+        site.serve("waits", 2)
+        try:
+            until(lambda: len(lines(path)) == 4)  # the server has taken the inputs back, and the third host has them
+            Path(path + ".go").touch()
+            first = [call.get(timeout=30) for call in calls]
+            if full:
+                time.sleep(max(0.0, 40 - (time.monotonic() - began)))
+        finally:
+            frozen.signal(signal.SIGCONT)
+            network.heal()
+        until(lambda: TOLD in frozen.said and TOLD in cut_off.said)
+        assert sorted(first) == sorted(int(pid) for pid in lines(path)[2:])
+        assert [call.get() for call in calls] == first
+        site.dismiss_but(cut_off)
+        assert named("waits").spawn(path).get(timeout=60) == int(lines(path)[-1])
+        site.dismiss()  # while it can reach the server
 
 
 def test_workers_lost_while_the_server_is_away_are_made_up_for(site: Site, path: str) -> None:
@@ -61,6 +64,20 @@ def test_workers_lost_while_the_server_is_away_are_made_up_for(site: Site, path:
     Path(path + ".go").touch()
     assert all(call.get(timeout=60) for call in calls)
     assert len(lines(path)) == 8  # the two that were lost ran twice
+
+
+def test_the_rest_of_a_chunk_outlives_a_server_that_is_away_for_long(site: Site, path: str, full: bool) -> None:
+    if not full:
+        pytest.skip("takes 20 s: run with --full")
+    site.serve("waits", 1)
+    call = named("waits").spawn_map([path] * 4)
+    while not lines(path):
+        time.sleep(0.001)
+    site.kill_server()  # before the worker gives back what it has not started
+    time.sleep(17)  # longer than it tries
+    site.restart_server()
+    Path(path + ".go").touch()
+    assert [call.get(timeout=60, index=index) > 0 for index in range(4)] == [True] * 4
 
 
 @pytest.mark.parametrize("away", [signal.SIGSTOP, signal.SIGKILL])

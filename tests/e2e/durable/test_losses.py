@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 from sites import Site, in_background, named
 
-from busfn import FunctionCall
-
 
 def lines(path: str) -> list[list[str]]:
     return [line.split() for line in Path(path).read_text().splitlines()] if Path(path).exists() else []
@@ -90,29 +88,46 @@ def test_workers_that_die_all_the_time_lose_and_double_nothing(
             )
 
 
-def test_a_server_killed_and_restarted_loses_nothing(site: Site, path: str) -> None:
+def test_a_server_killed_and_restarted_loses_nothing(site: Site, path: str, full: bool) -> None:
+    many, single = 1500, 2000 if full else 100
     site.serve("logged", 2)
-    call = named("logged").spawn_map([path] * 1500, range(1500))
-    singles = [named("logged").spawn(path, 10_000 + x) for x in range(100)]
+    call = named("logged").spawn_map([path] * many, range(many))
+    singles = [named("logged").spawn(path, many + x) for x in range(single)]
     while not Path(path).exists() or len(Path(path).read_text().split()) < 200:
         time.sleep(0.01)
     site.kill_server()
     site.restart_server()
-    assert list(call.iter()) == list(range(1500))
-    assert [single.get(timeout=60) for single in singles] == [10_000 + x for x in range(100)]
+    assert list(call.iter()) == list(range(many))
+    assert [each.get(timeout=60) for each in singles] == [many + x for x in range(single)]
     ran = Counter(Path(path).read_text().split())
-    assert len(ran) == 1600
+    assert len(ran) == many + single
 
 
-def test_work_accepted_without_any_worker_is_done_when_one_comes(site: Site, path: str) -> None:
+CALLER = """
+import busfn, signal, sys
+f = busfn.Function.from_name("durable", "logged")
+many = f.spawn_map([sys.argv[1]] * 200, range(200))
+print(many.object_id, f.spawn(sys.argv[1], 200).object_id, flush=True)
+signal.pause()
+"""
+ASKER = """
+import busfn, sys
+many, one = map(busfn.FunctionCall.from_id, sys.argv[1:])
+assert list(many.iter()) == list(range(200))
+assert one.get(timeout=60) == 200
+"""
+
+
+def test_a_caller_killed_after_spawn_and_then_the_server_lose_nothing(site: Site, path: str) -> None:
+    """And there is no worker when the work is accepted."""
     site.serve("logged", 1)  # creates the streams
     site.dismiss()
-    script = (
-        "import busfn; f = busfn.Function.from_name('durable', 'logged');"
-        f"print(f.spawn_map([{path!r}] * 200, range(200)).object_id)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    with subprocess.Popen([sys.executable, "-c", CALLER, path], stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout is not None
+        ids = caller.stdout.readline().split()
+        caller.kill()
     site.kill_server()
     site.restart_server()
     site.serve("logged", 2)
-    assert list(FunctionCall.from_id(done.stdout.strip()).iter()) == list(range(200))
+    subprocess.run([sys.executable, "-c", ASKER, *ids], timeout=90, check=True)
+    assert set(Counter(Path(path).read_text().split())) == {str(x) for x in range(201)}

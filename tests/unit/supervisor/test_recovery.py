@@ -28,7 +28,9 @@ def offsets(call: Call) -> list[int]:
     return list(range(*(call.select or (0, max(1, call.count)))))
 
 
-def pieces(verdicts: Verdicts) -> list[Call]:
+def pieces(verdicts: Verdicts, call: Call | None = None) -> list[Call]:
+    if verdicts.release and call is not None:
+        return [call]
     return [*verdicts.again, *([verdicts.failed] if verdicts.failed is not None else [])]
 
 
@@ -51,9 +53,12 @@ def held(draw) -> tuple[Call, Entry]:
 # A single input
 
 
-def test_a_single_input_that_was_not_started_is_queued_as_it_was():
-    call = message(crashes=2)
-    assert recover(call, entry(0, 0, 1), hopeless=False) == Verdicts([call], None)
+def test_what_was_not_started_keeps_its_place():
+    released = Verdicts([], None, release=True)
+    assert recover(message(crashes=2), entry(0, 0, 1), hopeless=False) == released
+    assert recover(message().copy(reply=""), entry(0, 0, 1), hopeless=False, released=2) == released
+    assert recover(message(10), entry(0, 0, 10), hopeless=False) == released
+    assert recover(message(10, (3, 6)), entry(3, 3, 6), hopeless=False) == released
 
 
 def test_a_single_input_that_ran_is_queued_with_one_crash_more():
@@ -71,12 +76,6 @@ def test_a_spawned_input_keeps_its_place_after_a_crash_until_it_is_given_up():
 def test_a_spawned_input_over_its_time_is_given_up_without_a_crash_on_its_record():
     verdicts = recover(message().copy(reply=""), entry(0, 1, 1), hopeless=True)
     assert (verdicts.failed.crashes, verdicts.release) == (0, False)
-
-
-def test_a_spawned_input_that_was_not_started_is_queued_as_it_was():
-    call = message().copy(reply="")
-    assert recover(call, entry(0, 0, 1), hopeless=False) == Verdicts([call], None)
-    assert recover(call, entry(0, 0, 1), hopeless=False, released=1) == Verdicts([call], None)
 
 
 def test_a_single_input_is_given_up_at_the_limit():
@@ -144,7 +143,7 @@ def test_an_answered_chunk_is_done():
 
 def test_a_record_that_contradicts_the_message_stays_inside_it():
     verdicts = recover(message(10, (3, 6)), entry(0, 1, 99), hopeless=False)
-    assert parts(verdicts) == [((3, 6), 0)]
+    assert verdicts.release
     verdicts = recover(message(10, (3, 6)), entry(5, 4, 3), hopeless=False)
     assert verdicts == Verdicts([], None)
 
@@ -153,7 +152,7 @@ def test_a_record_that_contradicts_the_message_stays_inside_it():
 def test_what_is_ours_and_unanswered_ends_up_in_exactly_one_part(holding, hopeless):
     call, record = holding
     verdicts = recover(call, record, hopeless=hopeless)
-    seen = [offset for piece in pieces(verdicts) for offset in offsets(piece)]
+    seen = [offset for piece in pieces(verdicts, call) for offset in offsets(piece)]
     assert sorted(seen) == list(range(record.cursor, record.end))
 
 
@@ -184,7 +183,7 @@ def test_an_input_is_given_up_alone_and_only_for_a_reason(holding, hopeless):
 @given(held(), st.booleans())
 def test_parts_are_the_message_in_all_else(holding, hopeless):
     call, record = holding
-    for piece in pieces(recover(call, record, hopeless=hopeless)):
+    for piece in pieces(recover(call, record, hopeless=hopeless), call):
         assert piece.copy(select=call.select, crashes=call.crashes) == call
 
 
@@ -204,7 +203,7 @@ def test_a_chunk_with_deadly_inputs_comes_to_an_end_and_only_they_fail(count, de
         assert deaths <= LOST_LIMIT * (count + 1)
         upto = min(high, low + ((killer - low) // size + 1) * size)
         verdicts = recover(call, entry(low, upto, high, call.crashes), hopeless=over_time)
-        queue += verdicts.again
+        queue += [call] if verdicts.release else verdicts.again
         failed |= set(offsets(verdicts.failed)) if verdicts.failed is not None else set()
     assert failed == deadly & set(range(count))
     assert answered == set(range(count)) - deadly
