@@ -210,9 +210,14 @@ class Queues(Protocol):
         """The last message that is stored under a subject, or None; what the leader of the stream knows."""
         ...
 
-    async def latest_each(self, stream: str, subjects: Sequence[str]) -> dict[str, Message]:
+    async def latest_each(
+        self, stream: str, subjects: Sequence[str], *, most_bytes: int | None = None
+    ) -> dict[str, Message]:
         """The last messages under up to 1000 subjects, as far as whoever answers has them: what was stored just now may
-        be missing. Raises `NotFoundError` when there is no such stream."""
+        be missing. With ``most_bytes``, only the oldest that fit into it, but one at least.
+
+        Raises `NotFoundError` when there is no such stream.
+        """
         ...
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
@@ -247,12 +252,18 @@ class Blobs(Protocol):
         """Hold content that others may hold, too, for ``ttl`` seconds; ``name`` stands for the content.
 
         What is not stored yet is stored for ``keep`` seconds. Returns the number of chunks, or None when the content is
-        being removed at this moment: store it under another name.
+        being removed at this moment: store it under another name. A reference is ``OWNER`` or ``OWNER.PART``.
         """
         ...
 
+    async def refer(self, name: str, reference: str, *, ttl: float) -> None:
+        """Hold shared content once more, for ``ttl`` seconds; only for those who hold it already."""
+
     async def release(self, name: str, reference: str) -> None:
         """Hold it no longer; content that nobody holds any more is removed."""
+
+    async def release_all(self, owner: str) -> None:
+        """`release` whatever is held by references ``owner.PART``."""
 
 
 @dataclass(frozen=True, slots=True)

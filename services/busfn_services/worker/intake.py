@@ -17,14 +17,14 @@ from typing import cast
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
 from busfn.errors import Error, ProtocolError
 from busfn.invoke.link import Link
-from busfn.invoke.payloads import fetch
+from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
 from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
-from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse, unfit
+from busfn_services.handon import admit, failure_answer, hand_on, refuse, unfit
 from busfn_services.outcomes import Outcomes
 from busfn_services.worker.background import Background
 from busfn_services.worker.job import Job
@@ -124,6 +124,7 @@ class Intake:
     async def _bury(self, token: str, call: Call, error: Error) -> None:
         try:
             await self._outcomes.refuse(call, error)
+            await let_go(self._bus, call)
         except Error:
             self._bus.queues.settle(token, Verdict.NAK, delay=STORE_PAUSE)
         else:
@@ -183,24 +184,23 @@ class Intake:
         for job in self._held:
             if job.call.call == call and (rest := job.cut()) is not None:
                 self._limiter.shed(rest[1] - rest[0])
-        subjects = self._link.subjects
-        self._background.spawn(
-            self._purge(subjects.stream("JOBS"), subjects.job(self._spec.app, self._spec.name, call))
-        )
+        self._withdraw(call)
 
-    async def _purge(self, stream: str, subject: str) -> None:
-        await self._bus.queues.purge(stream, subject)
+    def _withdraw(self, call: str) -> None:
+        self._background.spawn(withdraw(self._bus, self._link.subjects, self._spec.app, self._spec.name, call))
 
     def _on_cancel(self, message: Message) -> None:
         """Drop what a cancelled call has waiting here, and stop what runs."""
         cancellation = Cancellation.decode(message.body)
-        for job in self._held:
-            if job.call.call == cancellation.call:
-                job.cancelled = True
-                rest = job.cut()
-                if rest is not None:
-                    self._limiter.shed(rest[1] - rest[0])
-                signal.pthread_kill(cast(int, threading.main_thread().ident), TIMEOUT_SIGNAL)
+        ours = [job for job in self._held if job.call.call == cancellation.call]
+        for job in ours:
+            job.cancelled = True
+            rest = job.cut()
+            if rest is not None:
+                self._limiter.shed(rest[1] - rest[0])
+            signal.pthread_kill(cast(int, threading.main_thread().ident), TIMEOUT_SIGNAL)
+        if ours:
+            self._withdraw(cancellation.call)  # what we have put back since the caller did the same
 
     def _cut(self, job: Job, keep: int = 0) -> None:
         """Give the unstarted part of a slow chunk back to the queue, where other workers can take it."""
@@ -209,7 +209,7 @@ class Intake:
         rest = job.cut(keep)
         if rest is not None:
             self._limiter.shed(rest[1] - rest[0])
-            self._background.spawn(self._give_back(job, rest))
+            job.given_back = self._background.spawn(self._give_back(job, rest))
 
     def _room(self) -> int:
         """Messages that may be pulled now."""
@@ -247,10 +247,7 @@ class Intake:
             self._table.clear(job.slot)  # nobody shall put it back again when we die
 
     async def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
-        call = job.wire.copy(select=rest)
-        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
-        sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers())
-        beat(self._bus, call.reply, call.call, index=call.index + rest[0], sequence=sequence, worker=self._worker)
+        await self.outbox.queue_further(job, job.wire.copy(select=rest), rest[0])
         self._table.shortened(job.slot, rest[0])
 
     def ran(self, job: Job, mean: float) -> None:

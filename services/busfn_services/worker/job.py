@@ -29,6 +29,8 @@ class Job:
         self._lock = threading.Lock()
         self.tail: asyncio.Task[None] | None = None
         """Stores and sends large answers; later answers go behind it."""
+        self.given_back: asyncio.Task[None] | None = None
+        """Queues what was cut off; the message is not settled before."""
         self.started_at = 0.0
         """When (monotonic seconds) the last input that was started began."""
         self.returned = False
@@ -44,6 +46,11 @@ class Job:
     def durable(self) -> bool:
         """Its outcome is stored, not sent."""
         return self.kind is Kind.JOB and not self.call.reply
+
+    @property
+    def refers(self) -> bool:
+        """It holds large arguments, which are given up with it."""
+        return self.durable and self.wire.payload.blob is not None
 
     @property
     def inputs(self) -> int:
