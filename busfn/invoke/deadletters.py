@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from busfn.bus.base import Bus
 from busfn.errors import NotFoundError
 from busfn.invoke.link import Link
-from busfn.invoke.payloads import fetch, hold, let_go
+from busfn.invoke.payloads import fetch, hold, let_go, sweep
 from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON
 from busfn.protocol.envelope import Call, read_answer, read_call
@@ -95,6 +95,7 @@ class DeadLetters:
     async def drop(self, letter: DeadLetter) -> None:
         """Forget it; its stored failure stays."""
         await drop_letter(self._link.bus, self._stream, self._subject(letter))
+        await sweep(self._link.bus, self._link.subjects, letter.app, letter.function, letter.call)
 
     def _subject(self, letter: DeadLetter) -> str:
         return self._link.subjects.dead(letter.app, letter.function, letter.call, letter.index)

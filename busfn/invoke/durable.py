@@ -17,7 +17,7 @@ from busfn.bus.base import Message, Outgoing, SubjectFull, Subscription
 from busfn.deployment import unpin
 from busfn.errors import ConnectionError, InvalidError, OutputExpiredError, QueueFull, RemoteError
 from busfn.invoke.link import Link, Target, open_answer
-from busfn.invoke.payloads import fetch, hold, let_go, stow
+from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow
 from busfn.protocol.control import Cancellation
 from busfn.protocol.envelope import Answer, Call, read_answer
 from busfn.protocol.subjects import validate_function_name, validate_name
@@ -190,7 +190,7 @@ class Durable:
         await bus.queues.purge(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
         # Before its arguments go, so that a worker that just fetches them knows why they are gone.
         bus.publish(subjects.control(target.app, target.function), Cancellation(ref.call, terminate).encode())
-        await bus.blobs.release_all(ref.call)
+        await release_queued(bus, ref.call)
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """A call lives on while the bus is away: whoever waits for it tries again."""

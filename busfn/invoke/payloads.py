@@ -3,8 +3,11 @@
 One message in the job queue is one reference: whoever makes a further message for the same arguments (the rest of a
 chunk, a retry, a dead letter) takes a reference for it first (`hold`), and whoever settles a message for good gives up
 its reference (`let_go`) before the ack. So what is not referred to any more was settled. The messages of a map share
-the reference of their caller, which waits for all of them. References are named after their call: cancelling gives up
-all of them. What a process that died in between has left goes by itself, see `content_name`.
+the reference of their caller, which waits for all of them.
+
+References are named after their call and the kind of their message, so they can be given up together: when the call
+is cancelled, or when nothing of it is queued any more (`sweep`), for those that a process left which died before it had
+made the message. What a caller leaves that dies while it hands over goes by itself, see `content_name`.
 """
 
 from __future__ import annotations
@@ -30,6 +33,11 @@ SPILL = 512 * 1024
 """Bytes of body above which a payload becomes a blob."""
 BLOB_TTL = 24 * 3600.0
 """Seconds after which a blob that nobody removed goes by itself."""
+
+AGAIN = "again"
+"""Kind of a message that was made from a queued one."""
+DEAD = "dead"
+"""Kind of a dead letter; cancelling leaves it."""
 
 SKEW = 3600.0
 """Seconds by which clocks on a bus may differ."""
@@ -87,16 +95,16 @@ async def discard(bus: Bus, payload: Payload) -> None:
         await bus.blobs.release(payload.blob.name, payload.blob.reference)
 
 
-async def hold(bus: Bus, call: Call, part: str = "", owner: str = "") -> Call:
+async def hold(bus: Bus, call: Call, part: str = "", kind: str = "") -> Call:
     """The call as it goes into a further message, which has a reference of its own to large arguments.
 
-    ``part`` names the message within its call, if it may be made twice and stored once; ``owner`` is another than the
-    call.
+    ``part`` names the message within its call, if it may be made twice and stored once; ``kind`` is `AGAIN`, `DEAD`, or
+    none for what is queued from outside.
     """
     blob = call.payload.blob
     if blob is None or not blob.reference or call.reply:
         return call
-    held = replace(blob, reference=f"{owner or call.call}.{part or new_call_id()}")
+    held = replace(blob, reference=f"{call.call}{kind}.{part or new_call_id()}")
     await bus.blobs.refer(held.name, held.reference, ttl=RETENTION)
     return call.copy(payload=replace(call.payload, blob=held))
 
@@ -114,7 +122,25 @@ async def let_go(bus: Bus, call: Call) -> None:
 async def withdraw(bus: Bus, subjects: Subjects, app: str, function: str, call: str) -> None:
     """Take what waits of a call out of the queue, with the arguments of all its messages."""
     await bus.queues.purge(subjects.stream("JOBS"), subjects.job(app, function, call))
+    await release_queued(bus, call)
+
+
+async def release_queued(bus: Bus, call: str) -> None:
+    """Give up the arguments of all messages of a call, but for its dead letters."""
     await bus.blobs.release_all(call)
+    await bus.blobs.release_all(call + AGAIN)
+
+
+async def sweep(bus: Bus, subjects: Subjects, app: str, function: str, call: str) -> None:
+    """When nothing of a call is queued any more, give up what was held for messages that were never made.
+
+    A message is made from one that is queued, so no new one can come up meanwhile.
+    """
+    if await bus.queues.latest(subjects.stream("JOBS"), subjects.job(app, function, call)) is not None:
+        return
+    await bus.blobs.release_all(call + AGAIN)
+    if not await bus.queues.subjects(subjects.stream("DEAD"), subjects.dead(app, function, call, "*")):
+        await bus.blobs.release_all(call + DEAD)
 
 
 def elements(value: object, count: int) -> list[object] | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from busfn.bus.base import Outgoing, SubjectFull
 from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, SerializationError
 from busfn.invoke.deadletters import drop_letter
-from busfn.invoke.payloads import discard, hold, let_go, stow
+from busfn.invoke.payloads import DEAD, discard, hold, let_go, stow, sweep
 from busfn.protocol import headers as h
 from busfn.protocol.convert import BadCall
 from busfn.protocol.envelope import Answer, Call, Status
@@ -23,8 +23,6 @@ logger = logging.getLogger("busfn.outcomes")
 
 LETTER_PAUSE = 0.5
 """Seconds in which the dead letter of an input that is retried goes."""
-DEAD = "dead"
-"""Who holds the arguments of dead letters: no call, because cancelling it leaves them."""
 NEVER_RETRIED = (BadCall, DeserializationError, SerializationError, InternalFailure)
 """Another attempt would end the same way; lost workers are counted apart."""
 
@@ -64,6 +62,11 @@ class Outcomes:
         low, high = call.select or (0, call.count)
         await self.store(call, failure_answer(self._context.codecs, call, call.index + low, error, high - low))
 
+    async def settle(self, call: str, token: str) -> None:
+        """Take a message of a call out of the queue, after its outcomes were stored, with what was left of others."""
+        await self._context.bus.queues.confirm(token)
+        await sweep(self._context.bus, self._context.subjects, self._spec.app, self._spec.name, call)
+
     async def _store(self, call: Call, answers: Sequence[Answer]) -> None:
         failed = [answer for answer in answers if answer.status is Status.ERROR]
         await asyncio.gather(*(self._bury(call, answer) for answer in failed))
@@ -101,7 +104,7 @@ class Outcomes:
             return  # it ran again, and its arguments may be gone: nobody will see this failure
         subject = subjects.dead(spec.app, spec.name, call.call, answer.index)
         offset = answer.index - call.index
-        record = await hold(bus, call.copy(select=(offset, offset + 1)) if call.count else call, owner=DEAD)
+        record = await hold(bus, call.copy(select=(offset, offset + 1)) if call.count else call, kind=DEAD)
         headers = {**record.headers(), h.REASON: answer.text.partition(":")[0], h.ERROR: answer.headers()[h.ERROR]}
         for pause in (LETTER_PAUSE, 0.0):
             try:

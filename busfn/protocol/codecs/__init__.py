@@ -17,7 +17,7 @@ PICKLE = "application/vnd.busfn.pickle"
 JSON = "application/json"
 
 _BLOB = re.compile(r"([A-Za-z0-9_-]{1,96}),([0-9]{1,18}),([0-9]{1,9}),([0-9a-f]{64})")
-_REFERENCE = re.compile(r"([A-Za-z0-9]{1,32}(\.[A-Za-z0-9]{1,48})?)?")
+_REFERENCE = re.compile(r"([A-Za-z0-9]{1,40}(\.[A-Za-z0-9]{1,40})?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import cast
 
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
-from busfn.errors import Error, ProtocolError
+from busfn.errors import Error, ProtocolError, QueueFull
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
@@ -125,10 +125,9 @@ class Intake:
         try:
             await self._outcomes.refuse(call, error)
             await let_go(self._bus, call)
+            await self._outcomes.settle(call.call, token)
         except Error:
             self._bus.queues.settle(token, Verdict.NAK, delay=STORE_PAUSE)
-        else:
-            self._bus.queues.settle(token, Verdict.ACK)
 
     def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0) -> None:
         job = Job(call, kind, self._free[-1], token, sequence)
@@ -247,8 +246,17 @@ class Intake:
             self._table.clear(job.slot)  # nobody shall put it back again when we die
 
     async def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
-        await self.outbox.queue_further(job, job.wire.copy(select=rest), rest[0])
-        self._table.shortened(job.slot, rest[0])
+        try:
+            await self.outbox.queue_further(job, job.wire.copy(select=rest), rest[0])
+        except QueueFull:
+            if job.cancelled:
+                return
+            if self._spec.single_use_containers or not job.restore(rest):
+                raise
+            self._limiter.shed(rest[0] - rest[1])  # they are ours again: the queue has no room for them
+            self._link.portal.loop.call_later(STORE_PAUSE, self._cut, job)
+        else:
+            self._table.shortened(job.slot, rest[0])
 
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input."""

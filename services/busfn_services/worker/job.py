@@ -26,6 +26,7 @@ class Job:
         self.begin = low
         self._next = low
         self._end = high
+        self._over = False
         self._lock = threading.Lock()
         self.tail: asyncio.Task[None] | None = None
         """Stores and sends large answers; later answers go behind it."""
@@ -72,6 +73,7 @@ class Job:
         with self._lock:
             first = self._next
             self._next = min(self._end, first + most)
+            self._over = first == self._next
             return range(first, self._next)
 
     def cut(self, keep: int = 0) -> tuple[int, int] | None:
@@ -83,3 +85,11 @@ class Job:
             rest = (first, self._end)
             self._end = first
             return rest
+
+    def restore(self, rest: tuple[int, int]) -> bool:
+        """Take back what was cut off; False when it is too late, because the end was reached."""
+        with self._lock:
+            if self._over or self._end != rest[0]:
+                return False
+            self._end = rest[1]
+            return True

@@ -9,13 +9,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 from busfn.bus.base import Channel, Message, Verdict
 from busfn.errors import Error
 from busfn.invoke.link import Link
-from busfn.invoke.payloads import SPILL, hold, let_go, spills, stow, withdraw
+from busfn.invoke.payloads import AGAIN, SPILL, hold, let_go, spills, stow, withdraw
 from busfn.protocol.envelope import Answer, Call
 from busfn.spec import FunctionSpec
 from busfn_services.flight import FlightTable, Kind
@@ -155,7 +156,7 @@ class Outbox:
 
     async def queue_further(self, job: Job, call: Call, offset: int, part: str = "") -> None:
         """Queue a message for some inputs of one that we hold, from ``offset`` on; once, if ``part`` names it."""
-        call = await hold(self._bus, call, part)
+        call = await hold(self._bus, call, part, AGAIN)
         subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
         msg_id = f"{call.call}.{part}" if part else ""
         sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
@@ -211,6 +212,8 @@ class Outbox:
             refuse(self._bus, self._link.codecs, job.call, error)
         if job.refers:
             await let_go(self._bus, job.wire)
+            with suppress(Error):  # the ack, which is sent again below, may do without an answer
+                await self._outcomes.settle(job.call.call, job.token)
         self._settle(job)
 
     def _settle(self, job: Job, verdict: Verdict = Verdict.ACK, *, delay: float = 0.0) -> None:
