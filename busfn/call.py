@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -12,7 +11,7 @@ from busfn.binding import DEFAULT, Binding
 from busfn.client import Client
 from busfn.invoke.durable import FEW, PAGE, CallRef
 from busfn.invoke.graph import InputInfo
-from busfn.sync import Dual, Pending, wait, warn_if_blocking
+from busfn.sync import Dual, Operation, Pending, warn_if_blocking
 
 R = TypeVar("R")
 
@@ -93,7 +92,7 @@ class FunctionCall(Generic[R]):
         """The results of several calls, in their order; raises the first failure in that order."""
         warn_if_blocking("FunctionCall.gather")
         pending = [call._start_get() for call in calls]
-        return [wait(one)() for one in pending]
+        return [one.wait()() for one in pending]
 
     @staticmethod
     async def gather_aio(*calls: FunctionCall[Any]) -> list[Any]:
@@ -103,7 +102,7 @@ class FunctionCall(Generic[R]):
     def _client(self) -> Client:
         return self._binding.require(repr(self))
 
-    def _submit(self, work: Callable[[Client], Coroutine[Any, Any, Callable[[], Any]]]) -> Future[Callable[[], Any]]:
+    def _submit(self, work: Callable[[Client], Coroutine[Any, Any, Callable[[], Any]]]) -> Operation[Callable[[], Any]]:
         client = self._client()
         return client.link.portal.submit(work(client))
 
@@ -157,7 +156,7 @@ class ResultsDual(Generic[R]):
         pages = _Pages(self._call, start, _last(start, end, self._call.num_inputs()))
         try:
             while (pending := pages.next()) is not None:
-                for thunk in pages.take(wait(pending)()):
+                for thunk in pages.take(pending.wait()()):
                     yield thunk()
         finally:
             pages.abandon()
@@ -167,7 +166,7 @@ class ResultsDual(Generic[R]):
         pages = _Pages(self._call, start, _last(start, end, await self._call.num_inputs.aio()))
         try:
             while (pending := pages.next()) is not None:
-                for thunk in pages.take((await asyncio.wrap_future(pending))()):
+                for thunk in pages.take((await pending)()):
                     yield thunk()
         finally:
             pages.abandon()

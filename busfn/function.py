@@ -24,7 +24,7 @@ from busfn.maps import MapDual, MapSource, for_each_dual
 from busfn.operating import Operator
 from busfn.protocol.arguments import pack_arguments
 from busfn.protocol.codecs import Payload
-from busfn.protocol.envelope import Call
+from busfn.protocol.envelope import Call, call_scope
 from busfn.protocol.subjects import validate_function_name, validate_name
 from busfn.spawning import spawn_map_dual
 from busfn.spec import Options, Start
@@ -67,7 +67,7 @@ class Function(Generic[P, R, L_co]):
     def __init__(
         self, target: Target, binding: Binding, definition: Definition[L_co] | None = None, start: Start = AT_ONCE
     ) -> None:
-        self._target = target
+        self._named = target
         self._binding = binding
         self._definition = definition
         self._start = start
@@ -99,9 +99,14 @@ class Function(Generic[P, R, L_co]):
         return look_up, (self._target.app, self._target.function)
 
     @property
+    def _target(self) -> Target:
+        """Where its calls go: code that a worker runs stays within the deployment that it belongs to."""
+        return Target(self._binding.app, self._named.function) if self._binding.app else self._named
+
+    @property
     def name(self) -> str:
         """The name under which it is registered."""
-        return self._target.function
+        return self._named.function
 
     @property
     def app_name(self) -> str:
@@ -173,7 +178,7 @@ class Function(Generic[P, R, L_co]):
         the first call. Raises `InvalidError`.
         """
         start = Start(delay=delay, at=at, idempotency_key=idempotency_key)
-        return Function[P, R, L_co](self._target, self._binding, self._definition, start)
+        return Function[P, R, L_co](self._named, self._binding, self._definition, start)
 
     @property
     def hydrate(self) -> Dual[[], Function[P, R, L_co]]:
@@ -223,8 +228,7 @@ class Function(Generic[P, R, L_co]):
 
     def _start_hydrate(self) -> Pending[Function[P, R, L_co]]:
         if self._definition is not None:
-            self._binding.require(repr(self))
-            return settled(self)
+            return settled(self._binding.require(repr(self)).link.portal, self)
 
         async def work(operator: Operator) -> Function[P, R, L_co]:
             spec = await operator.exists(self._target)
@@ -248,8 +252,7 @@ class Function(Generic[P, R, L_co]):
         return self._operate(work)
 
     def _start_web_url(self) -> Pending[str | None]:
-        self._binding.require(repr(self))
-        return settled(None)
+        return settled(self._binding.require(repr(self)).link.portal, None)
 
     def _operate(self, work: Callable[[Operator], Coroutine[Any, Any, T]]) -> Pending[T]:
         client = self._binding.require(repr(self))
@@ -270,7 +273,7 @@ class Function(Generic[P, R, L_co]):
             return cast("Pending[R]", client.direct.start(self._target, call))
         client.link.waiting(1)  # before it is sent: whoever decides about a further worker shall know
         pending = client.direct.start(self._target, call)
-        pending.add_done_callback(lambda _: client.link.waiting(-1))
+        pending.watch(lambda: client.link.waiting(-1))
         return cast("Pending[R]", pending)
 
     def _start_spawn(self, *args: P.args, **kwargs: P.kwargs) -> Pending[FunctionCall[R]]:
@@ -312,22 +315,25 @@ class Function(Generic[P, R, L_co]):
         return self._binding.require(repr(self))
 
     def _call(self, client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        call = self._new_call()
-        scope = call.scope(self._target.app, self._target.function)
+        call = self._call_id(client.link.ids)
+        scope = call_scope(self._target.app, self._target.function, call)
         payload = client.link.codecs.encode(pack_arguments(args, kwargs), scope=scope, what="" if kwargs else "args")
-        return call.copy(payload=payload)
+        return self._made(call, payload)
 
     def _new_call(self) -> Call:
-        current, key = current_input(), self._start.idempotency_key
-        call = Call(
-            call=call_id_of(self._target.label, key) if key else new_call_id(),
-            payload=EMPTY,
-            not_before=self._start.not_before(time.time()),
-        )
+        return self._made(self._call_id(new_call_id), EMPTY)
+
+    def _call_id(self, ids: Callable[[], str]) -> str:
+        key = self._start.idempotency_key
+        return call_id_of(self._target.label, key) if key else ids()
+
+    def _made(self, call: str, payload: Payload) -> Call:
+        current, not_before = current_input(), self._start.not_before(time.time())
         if current is None:
-            return call
+            return Call(call=call, payload=payload, not_before=not_before)
         self._check_recursion(current.path)
-        return call.copy(parent=current.input_id, path=current.path)
+        parent, path = current.input_id, current.path
+        return Call(call=call, payload=payload, not_before=not_before, parent=parent, path=path)
 
     def _check_recursion(self, path: tuple[str, ...]) -> None:
         """A call that waits for a worker which waits for the call would never end: refuse it here."""

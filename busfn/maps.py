@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
@@ -14,7 +13,7 @@ from busfn.errors import InvalidError
 from busfn.invoke.link import Target
 from busfn.invoke.mapper import MapOptions, Mapping, Row
 from busfn.protocol.envelope import Call
-from busfn.sync import Dual, running_loop
+from busfn.sync import Dual, Pending, running_loop
 
 R = TypeVar("R")
 
@@ -132,7 +131,7 @@ class _ForEach(Dual[..., None]):
         return dual(*iterators, kwargs=kwargs, order_outputs=False, return_exceptions=ignore_exceptions)
 
 
-def _never(*_args: Any, **_kwargs: Any) -> Future[Callable[[], None]]:
+def _never(*_args: Any, **_kwargs: Any) -> Pending[None]:
     raise AssertionError("for_each iterates, it starts no single call")
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -21,7 +19,7 @@ from busfn.maps import MapSource, arows_of, checked, rows_of
 from busfn.protocol.codecs import BlobRef, Payload
 from busfn.protocol.envelope import Call
 from busfn.streams import RETENTION
-from busfn.sync import Dual, running_loop, wait
+from busfn.sync import Dual, Operation, running_loop
 
 R = TypeVar("R")
 
@@ -55,12 +53,12 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
             while pulled := pull(rows, handover.size):
                 handover.send(pulled)
                 while handover.crowded:
-                    wait(handover.oldest())
+                    handover.oldest().wait()
             while handover.on_the_way:
-                wait(handover.oldest())
-            wait(handover.finish())
+                handover.oldest().wait()
+            handover.finish().wait()
         except BaseException:
-            wait(handover.withdraw())
+            handover.withdraw().wait()
             raise
         return handover.handle(self._binding)
 
@@ -72,12 +70,12 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
             async for batch in _batches(rows, handover.size):
                 handover.send(batch)
                 while handover.crowded:
-                    await asyncio.wrap_future(handover.oldest())
+                    await handover.oldest()
             while handover.on_the_way:
-                await asyncio.wrap_future(handover.oldest())
-            await asyncio.wrap_future(handover.finish())
+                await handover.oldest()
+            await handover.finish()
         except BaseException:
-            await asyncio.wrap_future(handover.withdraw())
+            await handover.withdraw()
             raise
         return handover.handle(self._binding)
 
@@ -90,7 +88,7 @@ class _Handover:
         self._target = source.target
         self._call: Call = source.new_call()
         self._options = MapOptions(kwargs=kwargs or {})
-        self._sending: deque[Future[None]] = deque()
+        self._sending: deque[Operation[None]] = deque()
         self._inputs = 0
         self._end: tuple[bytes, BlobRef] | None = None
         """What all messages end with, and where it is kept."""
@@ -133,10 +131,10 @@ class _Handover:
             work = self._client.durable.enqueue(self._target, one)
             self._sending.append(self._client.link.portal.submit(work))
 
-    def oldest(self) -> Future[None]:
+    def oldest(self) -> Operation[None]:
         return self._sending.popleft()
 
-    def finish(self) -> Future[None]:
+    def finish(self) -> Operation[None]:
         """All inputs are known: have them accepted, and their number."""
         return self._client.link.portal.submit(self._finish())
 
@@ -150,10 +148,10 @@ class _Handover:
         if self._end is not None:  # by now each message holds it
             await discard(self._client.link.bus, Payload(content_type="", body=b"", blob=self._end[1]))
 
-    def withdraw(self) -> Future[None]:
+    def withdraw(self) -> Operation[None]:
         """Not all inputs were accepted: nobody gets to know the call, so none of them shall run."""
-        for future in self._sending:
-            future.cancel()
+        for operation in self._sending:
+            operation.cancel()
         return self._client.link.portal.submit(self._withdraw())
 
     async def _withdraw(self) -> None:

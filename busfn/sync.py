@@ -1,8 +1,8 @@
 """Blocking and async use of one implementation.
 
 All I/O of a client happens on one event loop in one background thread. An operation is started from any thread and
-gives a `concurrent.futures.Future` of a *thunk*: waiting for the future is the I/O, calling the thunk (decoding,
-raising) is done on the thread of the one who waits, so no user code ever runs on the loop.
+gives an `Operation` of a *thunk*: waiting for it is the I/O, calling the thunk (decoding, raising) is done on the
+thread of the one who waits, so no user code ever runs on the loop.
 """
 
 from __future__ import annotations
@@ -10,16 +10,48 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from typing import Any, Generic, ParamSpec, TypeVar
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.errors import AsyncUsageWarning, ClientClosed
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
-Pending = Future[Callable[[], R]]
+
+class Door:
+    """Calls into an event loop from other threads: one wake-up of the loop for all that come before it looks.
+
+    Each wake-up costs a system call and a fight for the interpreter's lock, more than a short call does otherwise.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
+        self._woken = False
+
+    def call(self, callback: Callable[..., object], *args: object) -> None:
+        """Call a plain function on the loop, soon, in the order of the calls; nothing happens once it is closed."""
+        self._calls.append((callback, args))
+        if self._woken:
+            return
+        self._woken = True
+        try:
+            self._loop.call_soon_threadsafe(self._run)
+        except RuntimeError:  # closed in between: whoever waits was failed by the close
+            return
+
+    def _run(self) -> None:
+        self._woken = False  # first: what is added from now on wakes the loop again
+        for _ in range(len(self._calls)):
+            callback, args = self._calls.popleft()
+            try:
+                callback(*args)
+            except Exception as error:
+                self._loop.call_exception_handler({"message": f"{callback!r} failed", "exception": error})
 
 
 class LoopThread:
@@ -27,6 +59,8 @@ class LoopThread:
 
     def __init__(self, name: str = "busfn-io") -> None:
         self._loop = new_loop()
+        self._door = Door(self._loop)
+        self._doors: dict[asyncio.AbstractEventLoop, Door] = {}
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -38,23 +72,43 @@ class LoopThread:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    def submit(self, work: Coroutine[Any, Any, R]) -> Future[R]:
+    def submit(self, work: Coroutine[Any, Any, T]) -> Operation[T]:
         """Run a coroutine on the loop; callable from any other thread."""
         if self._loop.is_closed():
             work.close()
             raise ClientClosed("this busfn client is closed")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        operation = Operation[T](self)
+        self.call(self._begin, operation, work)
+        return operation
 
-    def run(self, work: Coroutine[Any, Any, R]) -> R:
+    def _begin(self, operation: Operation[T], work: Coroutine[Any, Any, T]) -> None:
+        if operation.over:
+            work.close()
+            return
+        task = self._loop.create_task(work)
+        task.add_done_callback(partial(_finish, operation))
+        operation.watch(partial(self._abandon, operation, task))
+
+    def _abandon(self, operation: Operation[T], task: asyncio.Task[T]) -> None:
+        if operation.cancelled:
+            self.call(task.cancel)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it."""
-        return wait(self.submit(work))
+        return self.submit(work).wait()
 
     def call(self, callback: Callable[..., object], *args: object) -> None:
         """Call a plain function on the loop, soon; does nothing once the loop is closed."""
-        try:
-            self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # closed in between: whoever waits was failed by the close
-            return
+        self._door.call(callback, *args)
+
+    def door(self, loop: asyncio.AbstractEventLoop) -> Door:
+        """The way into the event loop of somebody who awaits an operation."""
+        door = self._doors.get(loop)
+        if door is None:
+            open_ones = {other: door for other, door in self._doors.copy().items() if not other.is_closed()}
+            door = Door(loop)
+            self._doors = {**open_ones, loop: door}
+        return door
 
     def stop(self) -> None:
         """Cancel what is left, stop the loop and join the thread."""
@@ -64,6 +118,109 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class Operation(Generic[T]):
+    """What a loop thread does for somebody: `wait` for it in a thread, or await it on any event loop.
+
+    Like a `concurrent.futures.Future`, which costs three times as much and wakes the awaiting loop for each result.
+    """
+
+    __slots__ = ("_ends", "_portal", "_watchers")
+
+    def __init__(self, portal: LoopThread) -> None:
+        self._portal = portal
+        self._ends: deque[tuple[T | None, BaseException | None]] = deque()
+        """The first one counts: threads may end it at the same time."""
+        self._watchers: deque[Callable[[], object]] = deque()
+
+    @property
+    def over(self) -> bool:
+        return bool(self._ends)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whoever waited has given up."""
+        return self.over and isinstance(self._ends[0][1], asyncio.CancelledError)
+
+    def succeed(self, value: T) -> None:
+        """End it with a value; harmless after the end."""
+        self._end(value, None)
+
+    def fail(self, error: BaseException) -> None:
+        """End it with an error; harmless after the end."""
+        self._end(None, error)
+
+    def cancel(self) -> None:
+        """Nobody wants it any more; harmless after the end."""
+        self._end(None, asyncio.CancelledError())
+
+    def _end(self, value: T | None, error: BaseException | None) -> None:
+        self._ends.append((value, error))
+        self._tell()
+
+    def watch(self, callback: Callable[[], object]) -> None:
+        """Call something at the end, in the thread that ends it; at once when it is over."""
+        self._watchers.append(callback)
+        if self._ends:
+            self._tell()
+
+    def _tell(self) -> None:
+        while True:
+            try:
+                watcher = self._watchers.popleft()
+            except IndexError:  # none left, or another thread was faster
+                return
+            watcher()
+
+    def wait(self) -> T:
+        """The value; blocks the thread. An interrupted wait (Ctrl-C) cancels the operation."""
+        if not self._ends:
+            lock = threading.Lock()
+            lock.acquire()
+            self.watch(lock.release)
+            try:
+                lock.acquire()
+            except BaseException:
+                self.cancel()
+                raise
+        return self._value()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """The value; a cancelled await cancels the operation."""
+        if not self._ends:
+            loop = asyncio.get_running_loop()
+            arrived: asyncio.Future[None] = loop.create_future()
+            self.watch(partial(self._portal.door(loop).call, _arrive, arrived))
+            try:
+                yield from arrived
+            except BaseException:
+                self.cancel()
+                raise
+        return self._value()
+
+    def _value(self) -> T:
+        value, error = self._ends[0]
+        if error is not None:
+            raise error
+        return cast(T, value)
+
+
+Pending = Operation[Callable[[], R]]
+
+
+def _arrive(arrived: asyncio.Future[None]) -> None:
+    if not arrived.done():
+        arrived.set_result(None)
+
+
+def _finish(operation: Operation[T], task: asyncio.Task[T]) -> None:
+    if task.cancelled():  # by the waiter, whose word came first, or by the end of the loop
+        operation.fail(ClientClosed("the busfn client was closed while this operation was under way"))
+    elif (error := task.exception()) is not None:
+        operation.fail(error)
+    else:
+        operation.succeed(task.result())
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -82,19 +239,10 @@ async def _cancel_others() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def wait(future: Future[R]) -> R:
-    """The future's result; an interrupted wait (Ctrl-C) cancels the operation."""
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
-def settled(value: R) -> Pending[R]:
+def settled(portal: LoopThread, value: R) -> Pending[R]:
     """An operation that had nothing to wait for."""
-    done: Pending[R] = Future()
-    done.set_result(lambda: value)
+    done: Pending[R] = Operation(portal)
+    done.succeed(lambda: value)
     return done
 
 
@@ -128,9 +276,9 @@ class Dual(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         warn_if_blocking(self._name)
-        return wait(self._start(*args, **kwargs))()
+        return self._start(*args, **kwargs).wait()()
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The same without blocking the event loop."""
-        thunk = await asyncio.wrap_future(self._start(*args, **kwargs))
+        thunk = await self._start(*args, **kwargs)
         return thunk()

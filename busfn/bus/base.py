@@ -51,6 +51,12 @@ class Delivery:
     """Place of the message in its stream."""
     deliveries: int
     """How often it was handed out, this time included."""
+    order: int = 0
+    """Its number among all that the consumer has handed out."""
+
+
+def nothing(_: Delivery) -> None:
+    """Nobody wants to know of it."""
 
 
 class Verdict(Enum):
@@ -191,9 +197,20 @@ class Queues(Protocol):
         ...
 
     def pull(
-        self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
+        self,
+        stream: str,
+        consumer: str,
+        capacity: Callable[[], int],
+        handler: Callable[[Delivery], None],
+        *,
+        inbox: str = "",
+        done: Callable[[Delivery], None] = nothing,
     ) -> Puller:
-        """Ask for at most ``capacity()`` unhandled deliveries at a time, now and whenever `Puller.wake` is called."""
+        """Ask for at most ``capacity()`` unhandled deliveries at a time, now and whenever `Puller.wake` is called.
+
+        ``done`` is called for each delivery that was handled or refused. With an ``inbox``, deliveries come on subjects
+        of one token below it, where another process may watch them.
+        """
         ...
 
     def settle(self, token: str, verdict: Verdict, *, delay: float = 0.0) -> None:
@@ -210,14 +227,9 @@ class Queues(Protocol):
         """The last message that is stored under a subject, or None; what the leader of the stream knows."""
         ...
 
-    async def latest_each(
-        self, stream: str, subjects: Sequence[str], *, most_bytes: int | None = None
-    ) -> dict[str, Message]:
+    async def latest_each(self, stream: str, subjects: Sequence[str], most_bytes: int = 0) -> dict[str, Message]:
         """The last messages under up to 1000 subjects, as far as whoever answers has them: what was stored just now may
-        be missing. With ``most_bytes``, only the oldest that fit into it, but one at least.
-
-        Raises `NotFoundError` when there is no such stream.
-        """
+        be missing. With ``most_bytes``, only the oldest that fit, but one. Raises `NotFoundError`: no stream."""
         ...
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
@@ -252,8 +264,7 @@ class Blobs(Protocol):
         """Hold content that others may hold, too, for ``ttl`` seconds; ``name`` stands for the content.
 
         What is not stored yet is stored for ``keep`` seconds. Returns the number of chunks, or None when the content is
-        being removed at this moment: store it under another name. A reference is ``OWNER`` or ``OWNER.PART``.
-        """
+        being removed at this moment: store it under another name. A reference is ``OWNER`` or ``OWNER.PART``."""
         ...
 
     async def refer(self, name: str, reference: str, *, ttl: float) -> None:

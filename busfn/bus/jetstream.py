@@ -36,6 +36,7 @@ from busfn.bus.base import (
     StreamSpec,
     SubjectFull,
     Verdict,
+    nothing,
 )
 from busfn.bus.batch import store_batch
 from busfn.bus.configs import consumer_config, stream_config
@@ -154,10 +155,18 @@ class NatsQueues:
         return await self._bus.ask_each(named, timeout=timeout) if named else []
 
     def pull(
-        self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
+        self,
+        stream: str,
+        consumer: str,
+        capacity: Callable[[], int],
+        handler: Callable[[Delivery], None],
+        *,
+        inbox: str = "",
+        done: Callable[[Delivery], None] = nothing,
     ) -> NatsPuller:
         self._next_puller += 1
-        puller = NatsPuller(self._bus, self, stream, consumer, capacity, handler, self._next_puller)
+        inbox = inbox or f"{self._bus.inbox}.pull.{self._next_puller}"
+        puller = NatsPuller(self._bus, self, stream, consumer, capacity, handler, inbox, done)
         self._pullers.add(puller)
         return puller
 
@@ -203,14 +212,12 @@ class NatsQueues:
     async def latest(self, stream: str, subject: str) -> Inbound | None:
         return await self._stored(stream, {"last_by_subj": subject})
 
-    async def latest_each(
-        self, stream: str, subjects: Sequence[str], *, most_bytes: int | None = None
-    ) -> dict[str, Message]:
+    async def latest_each(self, stream: str, subjects: Sequence[str], most_bytes: int = 0) -> dict[str, Message]:
         found: dict[str, Message] = {}
         while wanted := [subject for subject in subjects if subject not in found]:
             batch, left = await self._batch(stream, wanted, most_bytes or _PAGE_BYTES)
             found |= batch
-            if most_bytes is not None or not (batch and left):
+            if most_bytes or not (batch and left):
                 break
         return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from busfn.bus.base import Bus
 from busfn.errors import InternalFailure, NoResponders, RemoteError, ServiceError
+from busfn.ids import CallIds
 from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import JSON, Codecs
 from busfn.protocol.envelope import Answer, Status
@@ -39,6 +40,7 @@ class Link:
     bus: Bus
     subjects: Subjects
     codecs: Codecs
+    ids: CallIds = field(default_factory=CallIds, repr=False)
     waiting: Callable[[int], None] = field(default=ignore_waiting, repr=False)
     """Told +1 when an input of this worker starts to wait for a nested call and -1 when it goes on."""
     watch: Watch = field(default=unwatched, repr=False)
@@ -65,7 +67,8 @@ def unserved(target: Target) -> NoResponders:
     """The error for a function nobody serves."""
     return NoResponders(
         f"nobody serves {target.label}: no worker and no controller answers for it."
-        f" Start one with `busfn run`, `busfn worker`, or `with app.run():`"
+        " `busfn function list` shows what is deployed; start it with `busfn deploy`, `busfn run`, `busfn worker`, or"
+        " `with app.run():`"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -69,7 +68,7 @@ class Stream:
         answer = _answer_of(frame)
         if answer.payload.blob is None:
             return answer
-        return await asyncio.wrap_future(self._link.portal.submit(_fetch(self._link, answer)))
+        return await self._link.portal.submit(_fetch(self._link, answer))
 
     def _open(self, answer: Answer) -> Sequence[Any]:
         if answer.status is Status.END:

@@ -109,7 +109,7 @@ class Window:
         most = max(LEAST_MESSAGES, MESSAGES_A_WORKER * len(self.workers))
         if self.chunked or not self._mean:
             return most
-        return max(most, min(MOST_MESSAGES, int(len(self.workers) * AHEAD / self._mean)))
+        return max(most, int(min(MOST_MESSAGES, len(self.workers) * AHEAD / self._mean)))
 
     def weigh(self, count: int, size: int) -> None:
         """A message of ``count`` inputs took ``size`` bytes."""

@@ -86,7 +86,7 @@ class Call:
 
     def scope(self, app: str, function: str) -> str:
         """What a signature binds the arguments to."""
-        return f"call {app}.{function} {self.call} {self.index}"
+        return call_scope(app, function, self.call, self.index)
 
 
 class Status(StrEnum):
@@ -143,7 +143,17 @@ class Answer:
 
     def scope(self) -> str:
         """What a signature binds the value to."""
-        return f"answer {self.call} {self.index}"
+        return answer_scope(self.call, self.index)
+
+
+def call_scope(app: str, function: str, call: str, index: int = 0) -> str:
+    """`Call.scope` of a call that is still to be made."""
+    return f"call {app}.{function} {call} {index}"
+
+
+def answer_scope(call: str, index: int) -> str:
+    """`Answer.scope` of an answer that is still to be made."""
+    return f"answer {call} {index}"
 
 
 def read_call(headers: Mapping[str, str], body: bytes, *, reply: str, call: str) -> Call:

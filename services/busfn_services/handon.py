@@ -45,13 +45,15 @@ def admit(context: Context, message: Message, *, reply: str, durable: bool = Fal
 
     The outcome of a ``durable`` one is stored, so it needs no reply; its id is the last token of its subject.
     """
-    own = message.subject.rpartition(".")[2] if durable else new_call_id()
+    own = message.subject.rpartition(".")[2] if durable else ""
     try:
         call = read_call(message.headers, message.body, reply=reply, call=own)
     except ProtocolError as error:
         malformed = Call(call=new_call_id(), payload=EMPTY, reply=reply, foreign=True)
         refuse(context.bus, context.codecs, malformed, error)
         return None
+    if not call.call:
+        call = call.copy(call=new_call_id())
     expired = 0 < call.deadline < time.time() * 1000
     answerable = may_answer(call.reply) or (durable and not call.reply)
     return call if answerable and not expired else None

@@ -144,6 +144,15 @@ def hold(folder: str, name: str) -> str:
 
 
 @app.function(max_containers=2)
+def gated(gate: str) -> str:
+    """Returns at once; with a gate, when somebody has made that file."""
+    if gate:
+        Path(gate + ".started").touch()
+        wait_for(gate)
+    return gate
+
+
+@app.function(max_containers=2)
 def marked(folder: str, x: int) -> int:
     """Leaves a mark for each time it runs."""
     note(folder, x)

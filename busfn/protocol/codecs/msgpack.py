@@ -19,11 +19,13 @@ import msgpack
 from busfn.errors import ProtocolError
 from busfn.protocol.shapes import kind_of
 
-_packb: Callable[..., bytes] = cast(Any, msgpack).packb  # untyped
+_Packer: Callable[..., Any] = cast(Any, msgpack).Packer  # untyped
 _unpackb: Callable[..., Any] = cast(Any, msgpack).unpackb
 
 MAX_DEPTH = 64
 """Containers inside containers; deeper values are left to pickle."""
+FIRST_BUFFER = 1024
+"""Bytes of a packer's buffer, which grows; the default of 256 KiB takes longer to get than a small value to pack."""
 MOST_KEY = 80
 """Characters of a key that go into a path."""
 
@@ -86,18 +88,19 @@ def _scan(value: object, depth: int) -> None:
         _scan_zone(value)
     elif depth > MAX_DEPTH:
         raise NotPlain("", f"{kind.__name__}, nested more than {MAX_DEPTH} levels deep")
+    elif kind in _SEQUENCES:
+        if not _SCALARS.issuperset(map(type, cast("Iterable[Any]", value))):
+            _scan_items(cast("Iterable[Any]", value), lambda i: f"[{i}]", depth)
     elif kind is dict:
         mapping = cast("dict[Any, Any]", value)
         _scan_items(mapping.keys(), lambda i: f".keys()[{i}]", depth)
         _scan_items(mapping.values(), lambda i: f"[{_short(list(mapping)[i])}]", depth)
-    elif kind in _SEQUENCES:
-        _scan_items(cast("Iterable[Any]", value), lambda i: f"[{i}]", depth)
     else:
         raise NotPlain("", kind.__name__)
 
 
 def _scan_items(items: Iterable[Any], where: Callable[[int], str], depth: int) -> None:
-    if set(map(type, items)) <= _SCALARS:
+    if _SCALARS.issuperset(map(type, items)):
         return
     for i, item in enumerate(items):
         if type(item) in _SCALARS:
@@ -142,7 +145,10 @@ def _to_ext(value: Any) -> msgpack.ExtType:
 
 
 def _nested(value: object) -> bytes:
-    return _packb(value, default=_to_ext, strict_types=True, use_bin_type=True, unicode_errors="surrogatepass")
+    packer = _Packer(
+        default=_to_ext, strict_types=True, use_bin_type=True, unicode_errors="surrogatepass", buf_size=FIRST_BUFFER
+    )  # fmt: skip
+    return cast(bytes, packer.pack(value))
 
 
 def _list_of(value: Iterable[Any]) -> bytes:

@@ -102,8 +102,10 @@ class Executor:
         return error
 
     def measured(self, seconds: float, inputs: int) -> float:
-        """Take in a measurement; returns the mean of this one."""
-        mean = seconds / max(1, inputs)
+        """Take in a measurement; returns the mean of this one, 0 when no input was run."""
+        if not inputs:
+            return 0.0
+        mean = seconds / inputs
         self.mean = mean if self.mean is None else 0.8 * self.mean + 0.2 * mean
         return mean
 

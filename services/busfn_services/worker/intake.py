@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -19,44 +20,45 @@ from busfn.errors import Error, ProtocolError, QueueFull
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
-from busfn.protocol.envelope import Call
+from busfn.protocol.envelope import Answer, Call
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
-from busfn_services.flight import RECORDS, Entry, FlightTable, Kind
+from busfn_services.flight import Entry, FlightTable, Kind
 from busfn_services.handon import admit, failure_answer, hand_on, refuse, unfit
 from busfn_services.outcomes import Outcomes
 from busfn_services.worker.background import Background
+from busfn_services.worker.holdings import CUT_AFTER, Holdings
 from busfn_services.worker.job import Job
-from busfn_services.worker.limiter import FORESEEN, MOST_WORK, Limiter
+from busfn_services.worker.limiter import Limiter
 from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
 from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
 
 HEARING_EVERY = 1.0
-CUT_AFTER = 0.050
-"""Seconds after which a chunk gives away its unstarted inputs, so that short work is not trapped behind long."""
+"""Seconds between pings of the bus, for the supervisor to see that we hear it."""
 
 
 class Intake:
     """Takes messages for one function, and holds them until they are settled."""
 
-    def __init__(self, link: Link, spec: FunctionSpec, table: FlightTable, jobs: Jobs, worker: str) -> None:
+    def __init__(self, link: Link, spec: FunctionSpec, table: FlightTable, jobs: Jobs, worker: str, inbox: str) -> None:
         self._link = link
         self._bus = link.bus
         self._spec = spec
         self._table = table
         self._jobs = jobs
         self._worker = worker
+        self._inbox = inbox
         self._outcomes = Outcomes(link, spec)
-        self._limiter = Limiter(once=spec.single_use_containers)
-        self._free = list(range(RECORDS))
-        self._held: set[Job] = set()
+        self._held = Holdings(Limiter(once=spec.single_use_containers))
         self._pullers: list[Puller] = []
         self._member: Subscription | None = None
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
+        self._hearing: asyncio.Task[None] | None = None
         self._foresight: asyncio.TimerHandle | None = None
+        self._relief: asyncio.TimerHandle | None = None
         self.on_finished: Callable[[], None] | None = None
         """Called after every finished job."""
         self.outbox = Outbox(link, spec, table, worker, self._background, self)
@@ -65,19 +67,28 @@ class Intake:
         """Pull from both queues and join the queue group."""
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
-            handler = partial(self._on_delivery, kind)
-            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._room, handler))
-        self.note_hearing()
+            puller = self._bus.queues.pull(
+                consumer.stream,
+                consumer.name,
+                self._held.room,
+                partial(self._on_delivery, kind),
+                inbox=f"{self._inbox}.{kind.value}",
+                done=partial(self._note_taken, kind),
+            )
+            self._pullers.append(puller)
+        self._hearing = asyncio.create_task(self._note_hearing())
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
             subject = subjects.function(app, name)
             self._member = await self._bus.subscribe(subject, self._on_direct, queue=QUEUE_GROUP)
 
-    def note_hearing(self) -> None:
-        """Let the supervisor see, once a second, when the bus last answered us: alive is not enough to be healthy."""
-        if self._bus.connected:
-            self._table.set_heard(min(puller.heard for puller in self._pullers))
-        self._link.portal.loop.call_later(HEARING_EVERY, self.note_hearing)
+    async def _note_hearing(self) -> None:
+        """Let the supervisor see when the bus last answered us: alive is not enough to be healthy."""
+        while True:
+            with suppress(Error):  # the time that passes says it
+                await self._bus.flush()  # while we are busy we ask for nothing else
+                self._table.hears(min(puller.heard for puller in self._pullers), time.monotonic())
+            await asyncio.sleep(HEARING_EVERY)
 
     async def leave(self) -> None:
         """Take nothing more; on return everything that was taken is done and answered."""
@@ -90,28 +101,33 @@ class Intake:
         while self._held or self._background.busy:
             self._background.changed.clear()
             await self._background.changed.wait()
+        if self._hearing is not None:
+            self._hearing.cancel()
         await self._bus.flush()
 
     def _on_direct(self, message: Message) -> None:
         call = admit(self._link, message, reply=message.reply)
         if call is None:
             return
-        if self._limiter.room() > 0 and self._free:
+        if self._held.spare() > 0:
             self._accept(call, Kind.DIRECT)
         else:
             self._background.spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
 
     def _on_delivery(self, kind: Kind, delivery: Delivery) -> None:
-        if self._room() <= 0 or not self._free:
+        if self._held.room() <= 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK)
             return
         call = admit(self._link, delivery.message, reply="", durable=kind is Kind.JOB)
         if call is None:
             self._turn_away(kind, delivery)
-        elif (early := call.not_before / 1000 - time.time()) > 0:
+        elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:
             self._accept(call, kind, delivery.token, delivery.sequence)
+
+    def _note_taken(self, kind: Kind, delivery: Delivery) -> None:
+        self._table.set_taken(kind, delivery.order)
 
     def _turn_away(self, kind: Kind, delivery: Delivery) -> None:
         """What cannot be run is not lost without a trace when it was queued."""
@@ -130,44 +146,47 @@ class Intake:
             self._bus.queues.settle(token, Verdict.NAK, delay=STORE_PAUSE)
 
     def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0) -> None:
-        job = Job(call, kind, self._free[-1], token, sequence)
+        job = self._held.make(call, kind, token, sequence)
         try:
             self._table.fill(job.slot, _entry(job))
         except ValueError as error:
-            if job.durable:
-                self._background.spawn(self._bury(token, call, ProtocolError(str(error))))
-                return
-            refuse(self._bus, self._link.codecs, call, ProtocolError(str(error)))
-            if token:
-                self._bus.queues.settle(token, Verdict.ACK)
+            self._reject(job, ProtocolError(str(error)))
             return
-        self._free.pop()
-        self._held.add(job)
-        if self._limiter.room() <= 0:  # taken ahead of its turn
-            self._link.portal.loop.call_later(CUT_AFTER, self._return, job)
-        self._limiter.take(job.inputs)
+        self._held.take(job)
         self._look_ahead()
+        if self._relief is None:
+            self._relief = self._link.portal.loop.call_later(CUT_AFTER, self._relieve)
         if self._spec.is_generator:
             self._open_outlet(job)
         if self._spec.single_use_containers:
-            self._cut(job, keep=1)
-        elif call.count > 1:
-            self._link.portal.loop.call_later(CUT_AFTER, self._cut, job)
+            self._give_away(job, keep=1)
         if call.payload.blob is not None:
             self._background.spawn(self._fetch(job))
         else:
             self._jobs.put(job)
 
+    def _reject(self, job: Job, error: Error) -> None:
+        if job.durable:
+            self._background.spawn(self._bury(job.token, job.call, error))
+            return
+        refuse(self._bus, self._link.codecs, job.call, error)
+        if job.token:
+            self._bus.queues.settle(job.token, Verdict.ACK)
+
     async def _fetch(self, job: Job) -> None:
         """Large arguments come from the blob store; when they are gone, the body never runs."""
+        failures: list[Answer] = []
         try:
             job.call = job.call.copy(payload=await fetch(self._bus, job.call.payload))
         except Error as error:
             low, high = job.call.select or (0, job.call.count)
-            failure = failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low)
-            self.outbox.send_now(job, [failure])
-            return
-        self._jobs.put(job)
+            failures.append(failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low))
+        if job.returned:
+            self.forget(job)
+        elif failures:
+            self.outbox.send_now(job, failures)
+        else:
+            self._jobs.put(job)
 
     def _open_outlet(self, job: Job) -> None:
         outlet = job.outlet = Outlet(self._link.codecs, job.call, self._worker)
@@ -181,8 +200,8 @@ class Intake:
     def caller_gone(self, call: str) -> None:
         """Take out of the queue, and out of what we hold, what a map wanted whose caller is gone."""
         for job in self._held:
-            if job.call.call == call and (rest := job.cut()) is not None:
-                self._limiter.shed(rest[1] - rest[0])
+            if job.call.call == call:
+                self._held.cut(job)
         self._withdraw(call)
 
     def _withdraw(self, call: str) -> None:
@@ -194,56 +213,51 @@ class Intake:
         ours = [job for job in self._held if job.call.call == cancellation.call]
         for job in ours:
             job.cancelled = True
-            rest = job.cut()
-            if rest is not None:
-                self._limiter.shed(rest[1] - rest[0])
+            self._held.cut(job)
             signal.pthread_kill(cast(int, threading.main_thread().ident), TIMEOUT_SIGNAL)
         if ours:
             self._withdraw(cancellation.call)  # what we have put back since the caller did the same
-
-    def _cut(self, job: Job, keep: int = 0) -> None:
-        """Give the unstarted part of a slow chunk back to the queue, where other workers can take it."""
-        if job not in self._held or not job.remaining:
-            return
-        rest = job.cut(keep)
-        if rest is not None:
-            self._limiter.shed(rest[1] - rest[0])
-            job.given_back = self._background.spawn(self._give_back(job, rest))
-
-    def _room(self) -> int:
-        """Messages that may be pulled now."""
-        return self._limiter.room() or self._limiter.ahead(self._work())
-
-    def _work(self) -> float:
-        """Seconds that what we hold will still take, as far as can be told."""
-        now, mean = time.monotonic(), self._limiter.mean or 0.0
-        return sum(job.work(mean, now) for job in self._held)
 
     def _look_ahead(self) -> None:
         """Ask for the next message shortly before its turn, so that it is here then."""
         if self._foresight is not None:
             self._foresight.cancel()
             self._foresight = None
-        mean = self._limiter.mean
-        if mean is None or mean > FORESEEN or not self._held:
+        soon = self._held.soon()
+        if soon is None:
             return
-        early = self._work() - MOST_WORK
-        if early <= 0:
+        if soon <= 0:
             for puller in self._pullers:
                 puller.wake()
         else:
-            self._foresight = self._link.portal.loop.call_later(early, self._look_ahead)
+            self._foresight = self._link.portal.loop.call_later(soon, self._look_ahead)
 
-    def _return(self, job: Job) -> None:
-        """Let somebody else have a message that was taken ahead of its turn, which does not come."""
-        if job not in self._held or job.remaining < job.inputs:
+    def _relieve(self) -> None:
+        """Let others have what waits here behind a body that takes longer than was foreseen."""
+        for job in self._held.trapped():
+            self._give_away(job)
+        pause = self._held.next_look()
+        self._relief = None if pause is None else self._link.portal.loop.call_later(pause, self._relieve)
+
+    def _give_away(self, job: Job, keep: int = 0) -> None:
+        """Give the unstarted inputs of a message back to the queue, or the whole message when none was started."""
+        rest = self._held.cut(job, keep)
+        if rest is None:
             return
-        rest = job.cut()
-        if rest is not None:
-            job.returned = True
-            self._limiter.shed(rest[1] - rest[0])
-            self._bus.queues.settle(job.token, Verdict.NAK)
-            self._table.clear(job.slot)  # nobody shall put it back again when we die
+        if rest[0] > job.begin:
+            job.given_back = self._background.spawn(self._give_back(job, rest))
+            return
+        job.returned = True
+        if job.kind is Kind.DIRECT:
+            self._background.spawn(self._hand_on(job))
+            return
+        self._bus.queues.settle(job.token, Verdict.NAK)
+        self._table.clear(job.slot)  # nobody shall put it back again when we die
+
+    async def _hand_on(self, job: Job) -> None:
+        await hand_on(self._link, self._spec.app, self._spec.name, job.wire)
+        if job in self._held:
+            self._table.clear(job.slot)
 
     async def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
         try:
@@ -251,32 +265,33 @@ class Intake:
         except QueueFull:
             if job.cancelled:
                 return
-            if self._spec.single_use_containers or not job.restore(rest):
+            if self._spec.single_use_containers or not self._held.restore(job, rest):
                 raise
-            self._limiter.shed(rest[0] - rest[1])  # they are ours again: the queue has no room for them
-            self._link.portal.loop.call_later(STORE_PAUSE, self._cut, job)
         else:
             self._table.shortened(job.slot, rest[0])
 
     def ran(self, job: Job, mean: float) -> None:
-        """The body is done with it; ``mean`` seconds an input."""
-        self._limiter.observe(mean)
-        self._table.measured(mean * job.inputs)
+        """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
+        self._held.ran(job, mean)
+        if mean > 0:
+            self._table.measured(mean * job.inputs)
+        self._ask_for_more()
 
     def forget(self, job: Job) -> None:
-        """It is settled, and everything of it was sent: make room for others."""
+        """It is settled, and everything of it was sent."""
         self._table.clear(job.slot)
-        self._free.append(job.slot)
-        self._held.discard(job)
-        self._limiter.release(job.inputs)
+        self._held.release(job)
         if job.control is not None:
             job.control.close()
         self._background.changed.set()
+        self._ask_for_more()
+        if self.on_finished is not None:
+            self.on_finished()
+
+    def _ask_for_more(self) -> None:
         for puller in self._pullers:
             puller.wake()
         self._look_ahead()
-        if self.on_finished is not None:
-            self.on_finished()
 
 
 def _entry(job: Job) -> Entry:

@@ -26,7 +26,7 @@ class Job:
         self.begin = low
         self._next = low
         self._end = high
-        self._over = False
+        self._ended = False
         self._lock = threading.Lock()
         self.tail: asyncio.Task[None] | None = None
         """Stores and sends large answers; later answers go behind it."""
@@ -34,6 +34,8 @@ class Job:
         """Queues what was cut off; the message is not settled before."""
         self.started_at = 0.0
         """When (monotonic seconds) the last input that was started began."""
+        self.over = False
+        """The body is done with it."""
         self.returned = False
         """Given back whole, before any of it was started: nothing of it is ours to settle."""
         self.cancelled = False
@@ -63,9 +65,14 @@ class Job:
         """Inputs that were not started."""
         return self._end - self._next
 
+    @property
+    def running(self) -> bool:
+        """An input was started, and the body is not done with the message."""
+        return self.started_at > 0 and not self.over
+
     def work(self, mean: float, now: float) -> float:
         """Seconds that it will still take, when an input takes ``mean`` seconds."""
-        running = max(0.0, self.started_at + mean - now) if self.started_at else 0.0
+        running = max(0.0, self.started_at + mean - now) if self.running else 0.0
         return self.remaining * mean + running
 
     def take(self, most: int) -> range:
@@ -73,7 +80,7 @@ class Job:
         with self._lock:
             first = self._next
             self._next = min(self._end, first + most)
-            self._over = first == self._next
+            self._ended = first == self._next
             return range(first, self._next)
 
     def cut(self, keep: int = 0) -> tuple[int, int] | None:
@@ -89,7 +96,7 @@ class Job:
     def restore(self, rest: tuple[int, int]) -> bool:
         """Take back what was cut off; False when it is too late, because the end was reached."""
         with self._lock:
-            if self._over or self._end != rest[0]:
+            if self._ended or self._end != rest[0]:
                 return False
             self._end = rest[1]
             return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from busfn_services.flight import SLOTS
+
 MOST_WORK = 0.002
 """Seconds of estimated work that may be held beyond the free slots."""
 MOST_MESSAGES = 64
@@ -11,13 +13,15 @@ FORESEEN = 0.1
 """Seconds up to which the end of an input is foretold from how long others took."""
 WEIGHT = 0.2
 """Of a new measurement in the running mean."""
+MOST_GROWTH = 4.0
+"""How often the mean a measurement may count: a short body that the scheduler kept waiting once is no long one."""
 
 
 @dataclass(slots=True)
 class Limiter:
     """Counts what is held; one thread only."""
 
-    slots: int = 1
+    slots: int = SLOTS
     once: bool = False
     """A single message in all."""
     messages: int = 0
@@ -61,4 +65,7 @@ class Limiter:
 
     def observe(self, mean: float) -> None:
         """An input took so long."""
-        self.mean = mean if self.mean is None else (1 - WEIGHT) * self.mean + WEIGHT * mean
+        if self.mean is None:
+            self.mean = mean
+        else:
+            self.mean += WEIGHT * (min(mean, MOST_GROWTH * self.mean) - self.mean)

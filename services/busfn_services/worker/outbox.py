@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -37,7 +36,7 @@ class Holder(Protocol):
     """Who holds the messages."""
 
     def ran(self, job: Job, mean: float) -> None:
-        """The body is done with it; ``mean`` seconds an input."""
+        """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
 
     def forget(self, job: Job) -> None:
         """It is settled, and everything of it was sent."""
@@ -60,9 +59,8 @@ class Outbox:
         self._background = background
         self._holder = holder
         self._outcomes = Outcomes(link, spec)
+        self._post = link.portal.call
         self._callers: dict[str, Channel] = {}
-        self._posts: deque[Callable[[], None]] = deque()
-        self._post_scheduled = False
         self.stats = Stats()
 
     # Called from the main thread
@@ -72,28 +70,16 @@ class Outbox:
         self._table.started(job.slot, upto, job.started_at)
 
     def answer(self, job: Job, *answers: Answer) -> None:
-        self._post(partial(self._answer, job, answers))
+        self._post(self._answer, job, answers)
 
     def retry(self, job: Job, offset: int, delay: float) -> None:
-        self._post(partial(self._retry, job, offset, delay))
+        self._post(self._retry, job, offset, delay)
 
     def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
-        self._post(partial(self._stream, job, outlet, last))
+        self._post(self._stream, job, outlet, last)
 
     def finish(self, job: Job, mean: float) -> None:
-        self._post(partial(self._finish, job, mean))
-
-    def _post(self, action: Callable[[], None]) -> None:
-        """One wake-up of the loop for all that the main thread does in one go."""
-        self._posts.append(action)
-        if not self._post_scheduled:
-            self._post_scheduled = True
-            self._link.portal.call(self._run_posts)
-
-    def _run_posts(self) -> None:
-        self._post_scheduled = False
-        while self._posts:
-            self._posts.popleft()()
+        self._post(self._finish, job, mean)
 
     # On the loop thread
 

@@ -25,4 +25,4 @@ class Port(Protocol):
         """Send what the outlet has, then the last frame if it is known."""
 
     def finish(self, job: Job, mean: float) -> None:
-        """The job is done; ``mean`` seconds an input."""
+        """The job is done; ``mean`` seconds an input, 0 when none was run."""

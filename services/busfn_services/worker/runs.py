@@ -51,10 +51,12 @@ class Single:
         self._port = port
         self._job = job
         self._begun = time.perf_counter()
+        self._done = 0
 
     def inputs(self) -> Iterator[Input]:
         if not self._job.take(1):
             return
+        self._done = 1
         try:
             arguments = self._executor.arguments(self._job.call)
         except BaseException as error:
@@ -79,7 +81,7 @@ class Single:
             self._port.answer(self._job, self._executor.answers.failure(call, call.index, error))
 
     def finish(self) -> int:
-        return 1
+        return self._done
 
 
 class Chunk:

@@ -6,14 +6,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from leases import shorten_leases
 from sites import Site, named
-
-from busfn.binding import DEFAULT
-from busfn.streams import consumers
 
 
 def until(condition: Callable[[], object], patience: float = 60.0) -> None:
@@ -27,17 +24,10 @@ def lines(path: str) -> list[str]:
     return Path(path).read_text().split() if Path(path).exists() else []
 
 
-def shorten_leases(function: str, seconds: float) -> None:
-    """Make the consumers first, as an operator may: hosts leave alone what exists."""
-    link = DEFAULT.require("a test").link
-    for consumer in consumers(link.subjects, "durable", function):
-        link.portal.run(link.bus.queues.ensure_consumer(replace(consumer, ack_wait=seconds)))
-
-
 def test_a_host_that_stood_still_has_lost_its_leases_and_is_told(site: Site, path: str, full: bool) -> None:
     site.serve("square", 1).stop()  # makes the streams
     if not full:
-        shorten_leases("waits", 12.0)  # hosts renew them every 10 s
+        shorten_leases("durable", "waits", 12.0)  # hosts renew them every 10 s
     frozen = site.serve("waits", 1)
     call = named("waits").spawn(path)
     until(lambda: len(lines(path)) == 1)

@@ -42,6 +42,19 @@ def test_a_map_survives_one_input_that_kills_its_workers(folder: str) -> None:
     assert runs(folder, 20) == 3
 
 
+def test_what_a_dying_worker_had_not_read_does_not_wait_for_its_lease(folder: str) -> None:
+    """A lease takes 30 s; one in three of these maps waited for it when nobody watched what goes to a worker."""
+
+    async def map_with_deaths(turn: str) -> None:
+        Path(folder, turn).mkdir()
+        rows = [(f"{folder}/{turn}", x, 1 if x == 20 else 0) for x in range(40)]
+        async with asyncio.timeout(20):
+            assert [x async for x in calls.dies.starmap.aio(rows)] == list(range(40))
+
+    for turn in range(8):
+        asyncio.run(map_with_deaths(str(turn)))
+
+
 def test_a_worker_killed_in_the_middle_of_a_map_costs_no_result(folder: str) -> None:
     results: list[int] = []
     for result in calls.marked.starmap((folder, x) for x in range(2000)):
@@ -123,3 +136,22 @@ def test_short_calls_are_not_trapped_behind_a_long_one(folder: str, eventually: 
     assert results
     assert len(other) == 200
     assert results[0] not in other
+
+
+def test_what_arrived_together_with_a_long_call_is_not_trapped_behind_it(folder: str) -> None:
+    """Workers that have learned that calls are short take many at once, and one of them turns out to be long."""
+
+    async def all_at_once(gate: str) -> None:
+        long = asyncio.create_task(calls.gated.remote.aio(gate))
+        short = [calls.gated.remote.aio("") for _ in range(60)]
+        assert await asyncio.wait_for(asyncio.gather(*short), 20) == [""] * 60
+        assert not long.done()
+        Path(gate).touch()
+        assert await asyncio.wait_for(long, 20) == gate
+
+    async def turns() -> None:
+        await asyncio.gather(*(calls.gated.remote.aio("") for _ in range(200)))
+        for turn in range(5):
+            await all_at_once(f"{folder}/gate{turn}")
+
+    asyncio.run(turns())

@@ -119,14 +119,12 @@ def test_a_map_that_is_left_leaves_no_arguments(path: str) -> None:
 
 def test_arguments_stay_as_long_as_another_call_needs_them(path: str) -> None:
     before, value = contents(), os.urandom(5 * MIB)
-    blocker = durable.held.spawn(path)
-    wait_for(Path(path + ".started").exists, "the blocker does not start")
-    first, second = durable.weighed.spawn(path, "good", value), durable.held.spawn(path, value)
-    assert first.get(timeout=30) == len(value)
+    first, second = durable.held.spawn(path, value), durable.held.spawn(path, value)  # one worker: one by one
+    wait_for(Path(path + ".started").exists, "the first does not start")
     assert len(contents() - before) == 1
     Path(path).touch()
+    assert first.get(timeout=30) == "done"
     assert second.get(timeout=30) == "done"
-    assert blocker.get(timeout=30) == "done"
     wait_for(lambda: not contents() - before, "the arguments stay")
 
 

@@ -94,11 +94,20 @@ def test_the_mean_follows_new_measurements_slowly():
 
 def test_work_that_turns_long_leaves_no_room_beyond_the_slots():
     limiter = Limiter()
-    limiter.observe(1e-6)
+    limiter.observe(1e-5)
     assert limiter.room() == MOST_MESSAGES
     limiter.take(1)
-    limiter.observe(1.0)
+    for _ in range(12):
+        limiter.observe(1.0)
     assert limiter.room() == 0
+
+
+def test_one_short_input_that_was_kept_waiting_makes_the_others_no_longer():
+    limiter = Limiter()
+    limiter.observe(1e-5)
+    limiter.observe(1.0)
+    assert limiter.mean == pytest.approx(1.6e-5)
+    assert limiter.room() == MOST_MESSAGES
 
 
 def test_a_clock_too_coarse_to_measure_gives_no_room_beyond_the_slots():
