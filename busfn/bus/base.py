@@ -258,8 +258,6 @@ class Blobs(Protocol):
         """Read it back. Raises `DeserializationError` when a chunk is missing or the hash differs; never hangs."""
         ...
 
-    async def delete(self, name: str) -> None: ...
-
     async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
         """Hold content that others may hold, too, for ``ttl`` seconds; ``name`` stands for the content.
 

@@ -99,9 +99,6 @@ class NatsBlobs:
         except ConnectionError:
             log.debug("blob %s: no answer, asking again", name)
 
-    async def delete(self, name: str) -> None:
-        await self._queues.purge(self._stream, f"{self._prefix}.{name}.*")
-
     async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
         await self.refer(name, reference, ttl=ttl)
         # After our reference is stored: see `_remove_unheld`.
@@ -152,7 +149,7 @@ class NatsBlobs:
         held = await self._held(name)
         late = time.monotonic() - since > _MARK_TTL / 4 or not self._bus.connected
         if not held and not late:
-            await self.delete(name)
+            await self._queues.purge(self._stream, f"{self._prefix}.{name}.*")
         elif held:
             await self._queues.purge(self._stream, self._mark(name))
 

@@ -65,9 +65,6 @@ class MemoryBlobs:
             raise DeserializationError(f"blob {name} is damaged: its hash differs")
         return data
 
-    async def delete(self, name: str) -> None:
-        self._shelf.delete("blob", name)
-
     async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
         await self.refer(name, reference, ttl=ttl)
         if self._shelf.get("blob", name) is None:

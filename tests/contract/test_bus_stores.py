@@ -68,17 +68,6 @@ async def test_a_damaged_blob_is_refused(blobs):
         await blobs.get("one", chunks + 1, digest(b"data"))
 
 
-async def test_a_deleted_blob_is_gone(blobs):
-    data = os.urandom(2_000_000)
-    chunks = await blobs.put("one", data, ttl=60)
-    await blobs.delete("one")
-    with pytest.raises(DeserializationError):
-        await blobs.get("one", chunks, digest(data))
-    await blobs.delete("one")
-    assert await blobs.put("one", data, ttl=60) == chunks
-    assert await blobs.get("one", chunks, digest(data)) == data
-
-
 def shared(blobs, data, reference):
     return blobs.share("content", data, reference=reference, ttl=60, keep=120)
 
