@@ -235,7 +235,7 @@ def stuck(path: str, seconds: int) -> int:
 
 
 @app.function(max_containers=4)
-def dying(path: str, x: int) -> int:
+def dying(path: str, x: int, ballast: bytes = b"") -> int:
     """Whoever finds the order to die obeys once. Logs when an input starts and ends, and its process."""
     log(path, f"start {x} {os.getpid()} {time.time()}")
     time.sleep(0.005 + 0.045 * (x % 10) / 9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,33 @@ def test_arguments_go_with_a_cancelled_call(path: str) -> None:
         call.cancel()
         with pytest.raises(errors.RemoteError, match="cancelled"):
             call.get(timeout=30)
+    wait_for(lambda: not contents() - before, "the arguments stay")
+
+
+def last_start(path: str) -> tuple[str, int]:
+    """The input that was started last, and its process."""
+    lines = Path(path).read_text().splitlines() if Path(path).exists() else []
+    started = [line.split() for line in lines if line.startswith("start")]
+    return (started[-1][1], int(started[-1][2])) if started else ("", 0)
+
+
+def test_killed_workers_and_cancelled_calls_leave_no_arguments(path: str) -> None:
+    before, value = contents(), os.urandom(MIB)
+    shared = durable.dying.spawn_map([path] * 150, range(150), kwargs={"ballast": value})
+    apart = durable.dying.spawn_map([path] * 6, range(150, 156), [os.urandom(MIB) for _ in range(6)])
+    single = durable.dying.spawn(path, 156, os.urandom(MIB))
+    unwanted = durable.dying.spawn_map([path] * 150, range(200, 350), kwargs={"ballast": value})
+    killed = {""}
+    while len(killed) < 6:  # each input once: three times would be its end
+        wait_for(lambda: last_start(path)[0] not in killed, "nothing is started")
+        x, pid = last_start(path)
+        with suppress(ProcessLookupError):
+            os.kill(pid, 9)
+        killed.add(x)
+    unwanted.cancel()
+    assert [shared.get(index=index, timeout=60) for index in range(150)] == list(range(150))
+    assert [apart.get(index=index, timeout=60) for index in range(6)] == list(range(150, 156))
+    assert single.get(timeout=60) == 156
     wait_for(lambda: not contents() - before, "the arguments stay")
 
 
