@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding
 from busfn.client import Client
-from busfn.invoke.durable import CallRef
+from busfn.invoke.durable import FEW, PAGE, CallRef
 from busfn.invoke.graph import InputInfo
 from busfn.sync import Dual, Operation, Pending, warn_if_blocking
 
@@ -126,11 +126,11 @@ class FunctionCall(Generic[R]):
 
         return self._submit(work)
 
-    def start_page(self, start: int, end: int) -> Pending[Page[R]]:
-        """Ask for results of consecutive inputs; for `iter`."""
+    def start_page(self, start: int, end: int, most: int) -> Pending[Page[R]]:
+        """Ask for up to ``most`` results of consecutive inputs; for `iter`."""
 
         async def work(client: Client) -> Callable[[], Page[R]]:
-            page = cast("Page[R]", await client.durable.page(self._ref, start, end))
+            page = cast("Page[R]", await client.durable.page(self._ref, start, end, most))
             return lambda: page
 
         return self._submit(work)
@@ -173,12 +173,16 @@ class ResultsDual(Generic[R]):
 
 
 class _Pages(Generic[R]):
-    """Pages of results, each asked for while the one before is consumed."""
+    """Pages of results, each asked for while the one before is consumed.
+
+    They grow as long as they come in full: results that are large, or not there yet, are asked for in small ones.
+    """
 
     def __init__(self, call: FunctionCall[R], start: int, end: int) -> None:
         self._call = call
         self._start = start
         self._end = end
+        self._most = 4 * FEW
         self._pending: Pending[Page[R]] | None = None
         self._ask()
 
@@ -189,6 +193,7 @@ class _Pages(Generic[R]):
     def take(self, page: Page[R]) -> Page[R]:
         """The page has arrived: ask for the one behind it."""
         self._start += len(page)
+        self._most = min(PAGE, max(FEW, 2 * len(page)))
         self._ask()
         return page
 
@@ -199,7 +204,7 @@ class _Pages(Generic[R]):
 
     def _ask(self) -> None:
         more = self._start < self._end
-        self._pending = self._call.start_page(self._start, self._end) if more else None
+        self._pending = self._call.start_page(self._start, self._end, self._most) if more else None
 
 
 def _last(start: int, end: int | None, inputs: int) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from busfn.binding import Binding
 from busfn.call import FunctionCall
 from busfn.client import Client
-from busfn.errors import InvalidError
+from busfn.errors import Error, InvalidError
 from busfn.invoke.durable import CallRef
 from busfn.invoke.mapper import MapOptions, Row, encode_rows, pull
-from busfn.invoke.payloads import SPILL, cut_end, keep, spills
+from busfn.invoke.payloads import SPILL, cut_end, discard, keep, spills
 from busfn.maps import MapSource, arows_of, checked, rows_of
 from busfn.protocol.codecs import BlobRef, Payload
 from busfn.protocol.envelope import Call
@@ -47,27 +48,35 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
         if running_loop():
             raise InvalidError(f"`{self._source.name}(...)` would block the running event loop; await its `.aio(...)`")
         handover = _Handover(self._source, kwargs)
-        rows = rows_of(checked(self._source.name, iterators, starred=False), uniform=True)
-        while pulled := pull(rows, handover.size):
-            handover.send(pulled)
-            while handover.crowded:
+        try:
+            rows = rows_of(checked(self._source.name, iterators, starred=False), uniform=True)
+            while pulled := pull(rows, handover.size):
+                handover.send(pulled)
+                while handover.crowded:
+                    handover.oldest().wait()
+            while handover.on_the_way:
                 handover.oldest().wait()
-        while handover.on_the_way:
-            handover.oldest().wait()
-        handover.finish().wait()
+            handover.finish().wait()
+        except BaseException:
+            handover.withdraw().wait()
+            raise
         return handover.handle(self._binding)
 
     async def aio(self, *iterators: Any, kwargs: dict[str, Any] | None = None) -> FunctionCall[Any]:
         """The same without blocking the event loop; takes async iterables, too."""
         handover = _Handover(self._source, kwargs)
-        rows = arows_of(checked(self._source.name, iterators, starred=False), uniform=True)
-        async for batch in _batches(rows, handover.size):
-            handover.send(batch)
-            while handover.crowded:
+        try:
+            rows = arows_of(checked(self._source.name, iterators, starred=False), uniform=True)
+            async for batch in _batches(rows, handover.size):
+                handover.send(batch)
+                while handover.crowded:
+                    await handover.oldest()
+            while handover.on_the_way:
                 await handover.oldest()
-        while handover.on_the_way:
-            await handover.oldest()
-        await handover.finish()
+            await handover.finish()
+        except BaseException:
+            await handover.withdraw()
+            raise
         return handover.handle(self._binding)
 
 
@@ -85,6 +94,7 @@ class _Handover:
         """What all messages end with, and where it is kept."""
         self._together: list[Call] | None = []
         """The messages so far, while they may be all."""
+        self._offered = False
         self.size = MESSAGE_INPUTS if source.chunked else 1
 
     @property
@@ -106,7 +116,8 @@ class _Handover:
         if self._end is None and self._options.kwargs and spills(payload):
             end = self._client.link.codecs.encode(self._options.kwargs, scope=self._call.call, what="kwargs").body
             if len(end) > SPILL and payload.body.endswith(end):
-                self._end = end, self._client.link.portal.run(keep(self._client.link.bus, end, RETENTION))
+                work = keep(self._client.link.bus, end, RETENTION, f"{self._call.call}.end")
+                self._end = end, self._client.link.portal.run(work)
         return payload if self._end is None else cut_end(payload, *self._end) or payload
 
     def _send(self, call: Call) -> None:
@@ -115,6 +126,7 @@ class _Handover:
             if self._inputs <= ATOMIC_INPUTS:
                 return
         calls, self._together = self._together or [call], None
+        self._offered = True
         for one in calls:
             work = self._client.durable.enqueue(self._target, one)
             self._sending.append(self._client.link.portal.submit(work))
@@ -128,10 +140,25 @@ class _Handover:
 
     async def _finish(self) -> None:
         durable = self._client.durable
+        self._offered = True
         if self._together:
             await durable.enqueue_all(self._target, self._together)
         await durable.note_size(self._ref, self._inputs)
         await durable.note_child(self._ref, self._call.parent, self._call.path)
+        if self._end is not None:  # by now each message holds it
+            await discard(self._client.link.bus, Payload(content_type="", body=b"", blob=self._end[1]))
+
+    def withdraw(self) -> Operation[None]:
+        """Not all inputs were accepted: nobody gets to know the call, so none of them shall run."""
+        for operation in self._sending:
+            operation.cancel()
+        return self._client.link.portal.submit(self._withdraw())
+
+    async def _withdraw(self) -> None:
+        if not self._offered and self._end is None:
+            return
+        with suppress(Error):  # what brought us here is told
+            await self._client.durable.cancel(self._ref, terminate=False)
 
     def handle(self, binding: Binding) -> FunctionCall[Any]:
         return FunctionCall[Any](self._ref, binding, self._inputs)

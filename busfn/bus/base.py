@@ -227,9 +227,9 @@ class Queues(Protocol):
         """The last message that is stored under a subject, or None; what the leader of the stream knows."""
         ...
 
-    async def latest_each(self, stream: str, subjects: Sequence[str]) -> dict[str, Message]:
+    async def latest_each(self, stream: str, subjects: Sequence[str], most_bytes: int = 0) -> dict[str, Message]:
         """The last messages under up to 1000 subjects, as far as whoever answers has them: what was stored just now may
-        be missing. Raises `NotFoundError` when there is no such stream."""
+        be missing. With ``most_bytes``, only the oldest that fit, but one. Raises `NotFoundError`: no stream."""
         ...
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
@@ -258,18 +258,21 @@ class Blobs(Protocol):
         """Read it back. Raises `DeserializationError` when a chunk is missing or the hash differs; never hangs."""
         ...
 
-    async def delete(self, name: str) -> None: ...
-
     async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
         """Hold content that others may hold, too, for ``ttl`` seconds; ``name`` stands for the content.
 
         What is not stored yet is stored for ``keep`` seconds. Returns the number of chunks, or None when the content is
-        being removed at this moment: store it under another name.
-        """
+        being removed at this moment: store it under another name. A reference is ``OWNER`` or ``OWNER.PART``."""
         ...
+
+    async def refer(self, name: str, reference: str, *, ttl: float) -> None:
+        """Hold shared content once more, for ``ttl`` seconds; only for those who hold it already."""
 
     async def release(self, name: str, reference: str) -> None:
         """Hold it no longer; content that nobody holds any more is removed."""
+
+    async def release_all(self, owner: str) -> None:
+        """`release` whatever is held by references ``owner.PART``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Set
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from busfn.bus.api import attempts
@@ -98,45 +99,63 @@ class NatsBlobs:
         except ConnectionError:
             log.debug("blob %s: no answer, asking again", name)
 
-    async def delete(self, name: str) -> None:
-        await self._queues.purge(self._stream, f"{self._prefix}.{name}.*")
-
     async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
-        mine = self._reference(name, reference)
-        await self._queues.enqueue(mine, b"", _expiry(ttl))
-        there = await self._all(name)  # after our reference is stored: see `release`
+        await self.refer(name, reference, ttl=ttl)
+        # After our reference is stored: see `_remove_unheld`.
+        there = frozenset(await self._queues.subjects(self._stream, f"{self._prefix}.{name}.*"))
         if self._mark(name) in there:
-            await self._queues.purge(self._stream, mine)
+            await self._queues.purge(self._stream, self._reference(name, reference))
             return None
         return await self._put(name, data, keep, there)
 
+    async def refer(self, name: str, reference: str, *, ttl: float) -> None:
+        with suppress(SubjectFull):  # it was stored before
+            await self._queues.enqueue(self._reference(name, reference), b"", _expiry(ttl))
+
     async def release(self, name: str, reference: str) -> None:
+        await self._queues.purge(self._stream, self._reference(name, reference))
+        await self._remove_unheld(name)
+
+    async def release_all(self, owner: str) -> None:
+        references = f"{self._prefix}.*.ref.{owner}.*"
+        held = await self._queues.subjects(self._stream, references)
+        if not held:
+            return
+        await self._queues.purge(self._stream, references)
+        place = self._prefix.count(".") + 1
+        names = iter({subject.split(".")[place] for subject in held})
+
+        async def remove() -> None:
+            for name in names:
+                await self._remove_unheld(name)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_WINDOW):
+                group.create_task(remove())
+
+    async def _remove_unheld(self, name: str) -> None:
         """First the mark, then a look for references, then the removal, of the mark as well.
 
         Who shares does it the other way round: first the reference, then a look for the mark. So either the one who
         removes sees the reference, or the one who shares sees the mark, or all is gone already.
         """
-        await self._queues.purge(self._stream, self._reference(name, reference))
-        if self._held(name, await self._all(name)):
+        if await self._held(name):
             return
         since = time.monotonic()
         try:
             await self._queues.enqueue(self._mark(name), b"", _expiry(_MARK_TTL))
         except SubjectFull:
             return  # somebody else removes it
-        held = self._held(name, await self._all(name))
+        held = await self._held(name)
         late = time.monotonic() - since > _MARK_TTL / 4 or not self._bus.connected
         if not held and not late:
-            await self.delete(name)
+            await self._queues.purge(self._stream, f"{self._prefix}.{name}.*")
         elif held:
             await self._queues.purge(self._stream, self._mark(name))
 
-    async def _all(self, name: str) -> Set[str]:
-        return frozenset(await self._queues.subjects(self._stream, f"{self._prefix}.{name}.>"))
-
-    def _held(self, name: str, there: Set[str]) -> bool:
-        """Whether there is a reference."""
-        return any(subject.startswith(self._reference(name, "")) for subject in there)
+    async def _held(self, name: str) -> bool:
+        """Whether there is a reference; one look, however many there are."""
+        return await self._queues.latest(self._stream, self._reference(name, ">")) is not None
 
     def _reference(self, name: str, reference: str) -> str:
         return f"{self._prefix}.{name}.ref.{reference}"

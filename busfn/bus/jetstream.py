@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 
 _NANO = 1_000_000_000
 _READ_TIMEOUT = 15.0
+_PAGE_BYTES = 8 << 20
+"""Of one answer to a question for many messages; the server would send 64 MiB in one go."""
 
 
 class NatsQueues:
@@ -210,18 +212,29 @@ class NatsQueues:
     async def latest(self, stream: str, subject: str) -> Inbound | None:
         return await self._stored(stream, {"last_by_subj": subject})
 
-    async def latest_each(self, stream: str, subjects: Sequence[str]) -> dict[str, Message]:
+    async def latest_each(self, stream: str, subjects: Sequence[str], most_bytes: int = 0) -> dict[str, Message]:
+        found: dict[str, Message] = {}
+        while wanted := [subject for subject in subjects if subject not in found]:
+            batch, left = await self._batch(stream, wanted, most_bytes or _PAGE_BYTES)
+            found |= batch
+            if most_bytes or not (batch and left):
+                break
+        return found
+
+    async def _batch(self, stream: str, subjects: Sequence[str], most_bytes: int) -> tuple[dict[str, Message], int]:
+        """The oldest messages that fit into one answer, and how many did not."""
         found: dict[str, Message] = {}
 
         def receive(message: Inbound) -> None:
             found[message.headers["Nats-Subject"]] = message
 
-        query = json.dumps({"multi_last": list(subjects)}).encode()
+        verb = f"$JS.API.DIRECT.GET.{stream}"
+        query = json.dumps({"multi_last": subjects, "max_bytes": most_bytes}).encode()
         failure: Exception | None = None
         async for limit in attempts(self._bus, _READ_TIMEOUT):
             try:
-                await self._bus.ask(f"$JS.API.DIRECT.GET.{stream}", query, timeout=limit, fragile=True, each=receive)
-                return found
+                end = await self._bus.ask(verb, query, timeout=limit, fragile=True, each=receive)
+                return found, int(end.headers.get("Nats-Num-Pending", 0))
             except NoResponders as error:
                 raise NotFoundError(f"there is no stream {stream} that can be read directly") from error
             except ConnectionError as error:

@@ -214,9 +214,16 @@ class MemoryQueues:
         stored = [each for each in self._stream(stream).messages.values() if matches(subject, each.message.subject)]
         return stored[-1].message if stored else None
 
-    async def latest_each(self, stream: str, subjects: Sequence[str]) -> dict[str, Message]:
+    async def latest_each(self, stream: str, subjects: Sequence[str], most_bytes: int = 0) -> dict[str, Message]:
         wanted, stored = set(subjects), self._stream(stream).messages.values()
-        return {each.message.subject: each.message for each in stored if each.message.subject in wanted}
+        found: dict[str, Message] = {}
+        size = 0
+        for message in (each.message for each in stored if each.message.subject in wanted):
+            size += len(message.body)
+            if found and 0 < most_bytes < size:
+                break
+            found[message.subject] = message
+        return found
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         found = self.broker.streams.get(stream)

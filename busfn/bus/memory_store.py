@@ -65,19 +65,25 @@ class MemoryBlobs:
             raise DeserializationError(f"blob {name} is damaged: its hash differs")
         return data
 
-    async def delete(self, name: str) -> None:
-        self._shelf.delete("blob", name)
-
     async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
-        self._shelf.put(f"references {name}", reference, b"", ttl)
+        await self.refer(name, reference, ttl=ttl)
         if self._shelf.get("blob", name) is None:
             self._shelf.put("blob", name, data, keep)
         return max(1, math.ceil(len(data) / CHUNK))
+
+    async def refer(self, name: str, reference: str, *, ttl: float) -> None:
+        self._shelf.put(f"references {name}", reference, b"", ttl)
 
     async def release(self, name: str, reference: str) -> None:
         self._shelf.delete(f"references {name}", reference)
         if not self._shelf.names(f"references {name}"):
             self._shelf.delete("blob", name)
+
+    async def release_all(self, owner: str) -> None:
+        for name in self._shelf.names("blob"):
+            for reference in self._shelf.names(f"references {name}"):
+                if reference.startswith(f"{owner}."):
+                    await self.release(name, reference)
 
 
 class MemoryTable:

@@ -16,6 +16,7 @@ from busfn.bus.base import Channel, Message
 from busfn.errors import Error, QueueFull
 from busfn.invoke.link import Link, Target
 from busfn.invoke.payloads import discard, fetch, spills, stow
+from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Answer, Call, Status, read_answer
 
 SILENCE = 5.0
@@ -99,12 +100,15 @@ class Carrier:
         if self._channel is None:
             return
         if spills(call.payload):
-            parcel.call = replace(parcel.call, payload=await stow(self._link.bus, call.payload))
+            parcel.call = replace(parcel.call, payload=await self._stow(call))
             call = replace(call, payload=parcel.call.payload)
         headers = replace(call, reply=self._channel.subject).headers()
         subject = self._link.subjects.job(self._target.app, self._target.function, call.call)
         parcel.sequences.add(await self._offer(subject, call, headers, msg_id))
         parcel.heard, parcel.missing = time.monotonic(), False
+
+    async def _stow(self, call: Call) -> Payload:
+        return await stow(self._link.bus, call.payload, reference=f"{call.call}.{call.index}")
 
     async def _offer(self, subject: str, call: Call, headers: dict[str, str], msg_id: str) -> int:
         while True:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from busfn.bus.base import Bus
 from busfn.errors import NotFoundError
 from busfn.invoke.link import Link
-from busfn.invoke.payloads import fetch
+from busfn.invoke.payloads import fetch, hold, let_go, sweep
 from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON
 from busfn.protocol.envelope import Call, read_answer, read_call
@@ -86,13 +87,15 @@ class DeadLetters:
         call = await self._call(letter)
         subjects, queues = self._link.subjects, self._link.bus.queues
         await queues.purge(subjects.stream("RES"), subjects.result(letter.app, letter.call, letter.index))
-        again = call.copy(attempt=1, crashes=0, not_before=0)
-        await queues.enqueue(subjects.job(letter.app, letter.function, letter.call), call.payload.body, again.headers())
+        again = await hold(self._link.bus, call.copy(attempt=1, crashes=0, not_before=0))
+        subject = subjects.job(letter.app, letter.function, letter.call)
+        await queues.enqueue(subject, again.payload.body, again.headers())
         await self.drop(letter)
 
     async def drop(self, letter: DeadLetter) -> None:
         """Forget it; its stored failure stays."""
-        await self._link.bus.queues.purge(self._stream, self._subject(letter))
+        await drop_letter(self._link.bus, self._stream, self._subject(letter))
+        await sweep(self._link.bus, self._link.subjects, letter.app, letter.function, letter.call)
 
     def _subject(self, letter: DeadLetter) -> str:
         return self._link.subjects.dead(letter.app, letter.function, letter.call, letter.index)
@@ -119,3 +122,11 @@ class DeadLetters:
             attempts=call.attempt,
             crashes=call.crashes,
         )
+
+
+async def drop_letter(bus: Bus, stream: str, subject: str) -> None:
+    """Forget a dead letter, and the arguments that were kept for it."""
+    stored = await bus.queues.latest(stream, subject)
+    if stored is not None:
+        await bus.queues.purge(stream, subject)
+        await let_go(bus, read_call(stored.headers, b"", reply="", call="0"))

@@ -17,7 +17,7 @@ from busfn.bus.base import Message, Outgoing, SubjectFull, Subscription
 from busfn.deployment import unpin
 from busfn.errors import ConnectionError, InvalidError, OutputExpiredError, QueueFull, RemoteError
 from busfn.invoke.link import Link, Target, open_answer
-from busfn.invoke.payloads import fetch, stow
+from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow
 from busfn.protocol.control import Cancellation
 from busfn.protocol.envelope import Answer, Call, read_answer
 from busfn.protocol.subjects import validate_function_name, validate_name
@@ -36,7 +36,11 @@ RETRY_PAUSE = 1.0
 FULL_PATIENCE = 60.0
 """Seconds after which a queue that stays full is an error."""
 PAGE = 512
-"""Results read at a time."""
+"""Results read at a time at most."""
+FEW = 16
+"""Results read at a time at least."""
+PAGE_BYTES = 16 << 20
+"""Bytes of results that are read at a time, but for one that is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +73,25 @@ class Durable:
         self._waiters: set[asyncio.Event] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._watching_connection = False
+        self._accepted = 0.0
+        self.patience = FULL_PATIENCE
+        """Seconds without room for anything after which handing over fails."""
 
     async def enqueue(self, target: Target, call: Call) -> None:
         """Put a message into the queue; on return it is stored. Waits for room; raises `QueueFull` when none comes."""
-        message = await self._outgoing(target, call)
+        held = await self._hold(call)
+        message = self._outgoing(target, held)
 
         async def store() -> None:
             await self._link.bus.queues.enqueue(message.subject, message.body, message.headers, msg_id=message.msg_id)
 
-        await _with_room(store)
+        await self._with_room(target, [held], store)
 
     async def enqueue_all(self, target: Target, calls: Sequence[Call]) -> None:
         """Put messages into the queue, all or none; waits for room as `enqueue` does."""
-        messages = await asyncio.gather(*(self._outgoing(target, call) for call in calls))
-        await _with_room(partial(self._link.bus.queues.enqueue_all, messages))
+        held = await asyncio.gather(*(self._hold(call) for call in calls))
+        messages = [self._outgoing(target, call) for call in held]
+        await self._with_room(target, held, partial(self._link.bus.queues.enqueue_all, messages))
 
     async def note_child(self, ref: CallRef, parent: str, path: Sequence[str]) -> None:
         """Store that an input has spawned a call, for call graphs; ``path`` are the functions that lead to it."""
@@ -93,14 +102,36 @@ class Durable:
         with suppress(QueueFull):  # noted before
             await self._link.bus.queues.enqueue(subject, b"")
 
-    async def _outgoing(self, target: Target, call: Call) -> Outgoing:
-        payload = await stow(self._link.bus, call.payload, ttl=RETENTION)
+    async def _hold(self, call: Call) -> Call:
+        """The call with large arguments in the blob store, and a reference to them."""
+        if call.payload.blob is not None:  # they are shared with other messages of the call
+            return await hold(self._link.bus, call, str(call.index))
+        reference = f"{call.call}.{call.index}"
+        return replace(call, payload=await stow(self._link.bus, call.payload, ttl=RETENTION, reference=reference))
+
+    def _outgoing(self, target: Target, call: Call) -> Outgoing:
         return Outgoing(
             subject=self._link.subjects.job(target.app, target.function, call.call),
-            body=payload.body,
-            headers=replace(call, payload=payload).headers(),
+            body=call.payload.body,
+            headers=call.headers(),
             msg_id=f"{call.call}.{call.index}",
         )
+
+    async def _with_room(self, target: Target, calls: Sequence[Call], store: Callable[[], Awaitable[None]]) -> None:
+        """Offer messages to a full queue again and again, as long as it takes anything from us now and then."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while True:
+            try:
+                await store()
+            except QueueFull as error:
+                if clock() - max(began, self._accepted) > self.patience:
+                    await asyncio.gather(*(let_go(self._link.bus, call) for call in calls))
+                    raise _full(target, self.patience, error) from error
+            else:
+                self._accepted = clock()
+                return
+            await asyncio.sleep(FULL_PAUSE)
 
     async def enqueue_once(self, target: Target, call: Call) -> None:
         """`enqueue`, unless the call is queued, runs, or has ended already."""
@@ -139,29 +170,27 @@ class Durable:
                 answer = await self._wait(ref, index)
         return partial(open_answer, self._link.codecs, answer)
 
-    async def page(self, ref: CallRef, start: int, end: int) -> list[Callable[[], object]]:
-        """Results of consecutive inputs, as many as there are in a row, but at least the first: waits for that one."""
-        indexes = range(start, min(end, start + PAGE))
-        stored = await self._patiently(lambda: self._stored_each(ref, indexes))
-        return self._leading(stored) or [await self.result(ref, start, None)]
+    async def page(self, ref: CallRef, start: int, end: int, most: int = PAGE) -> list[Callable[[], object]]:
+        """Results of consecutive inputs, as many as there are in a row, but at least the first: waits for that one.
+
+        No more than ``most``, and no more than `PAGE_BYTES` of them.
+        """
+        row = await self._patiently(lambda: self._row(ref, range(start, min(end, start + most))))
+        if not row and most > FEW:  # those that fitted into the answer may be others
+            row = await self._patiently(lambda: self._row(ref, range(start, min(end, start + FEW))))
+        return [partial(open_answer, self._link.codecs, answer) for answer in row] or [
+            await self.result(ref, start, None)
+        ]
 
     async def cancel(self, ref: CallRef, *, terminate: bool) -> None:
         """Take what was not started out of the queue, and let everybody know."""
-        subjects, target = self._link.subjects, ref.target
+        bus, subjects, target = self._link.bus, self._link.subjects, ref.target
         with suppress(SubjectFull):  # it was cancelled before
-            await self._link.bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
-        await self._link.bus.queues.purge(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
-        self._link.bus.publish(
-            subjects.control(target.app, target.function), Cancellation(ref.call, terminate).encode()
-        )
-
-    def _leading(self, stored: Sequence[Answer | None]) -> list[Callable[[], object]]:
-        thunks: list[Callable[[], object]] = []
-        for answer in stored:
-            if answer is None:
-                break
-            thunks.append(partial(open_answer, self._link.codecs, answer))
-        return thunks
+            await bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
+        await bus.queues.purge(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
+        # Before its arguments go, so that a worker that just fetches them knows why they are gone.
+        bus.publish(subjects.control(target.app, target.function), Cancellation(ref.call, terminate).encode())
+        await release_queued(bus, ref.call)
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """A call lives on while the bus is away: whoever waits for it tries again."""
@@ -243,30 +272,40 @@ class Durable:
     async def _stored(self, ref: CallRef, index: int) -> Answer | None:
         return await self._read(await self._latest("RES", self._link.subjects.result(ref.target.app, ref.call, index)))
 
-    async def _stored_each(self, ref: CallRef, indexes: Iterable[int]) -> list[Answer | None]:
-        """Stored results, as far as whoever answers has them."""
+    async def _row(self, ref: CallRef, indexes: Iterable[int]) -> list[Answer]:
+        """Stored results from the first on without a gap, as far as whoever answers has them, up to `PAGE_BYTES`."""
         subjects = [self._link.subjects.result(ref.target.app, ref.call, index) for index in indexes]
-        found = await self._link.bus.queues.latest_each(self._link.subjects.stream("RES"), subjects)
-        return list(await asyncio.gather(*(self._read(found.get(subject)) for subject in subjects)))
+        stream = self._link.subjects.stream("RES")
+        found = await self._link.bus.queues.latest_each(stream, subjects, most_bytes=PAGE_BYTES)
+        row = leading([read_answer(one.headers, one.body) if (one := found.get(s)) else None for s in subjects])
+        return list(await asyncio.gather(*(self._whole(answer) for answer in row)))
 
     async def _read(self, stored: Message | None) -> Answer | None:
-        if stored is None:
-            return None
-        answer = read_answer(stored.headers, stored.body)
+        return None if stored is None else await self._whole(read_answer(stored.headers, stored.body))
+
+    async def _whole(self, answer: Answer) -> Answer:
         return replace(answer, payload=await fetch(self._link.bus, answer.payload))
 
     async def _latest(self, stream: str, subject: str) -> Message | None:
         return await self._link.bus.queues.latest(self._link.subjects.stream(stream), subject)
 
 
-async def _with_room(store: Callable[[], Awaitable[None]]) -> None:
-    """Offer something to a full queue again and again, for `FULL_PATIENCE` seconds."""
-    deadline = asyncio.get_running_loop().time() + FULL_PATIENCE
-    while True:
-        try:
-            await store()
-            return
-        except QueueFull:
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(FULL_PAUSE)
+def leading(answers: Iterable[Answer | None], most_bytes: int = PAGE_BYTES) -> list[Answer]:
+    """Answers up to the first gap, and up to so many bytes with what is in blobs; but the first whatever its size."""
+    row: list[Answer] = []
+    size = 0
+    for answer in answers:
+        if answer is None:
+            break
+        size += len(answer.payload.body) + (answer.payload.blob.size if answer.payload.blob else 0)
+        if row and size > most_bytes:
+            break
+        row.append(answer)
+    return row
+
+
+def _full(target: Target, patience: float, error: QueueFull) -> QueueFull:
+    return QueueFull(
+        f"{target.label}: the queue took nothing for {patience:g} s, because it is full ({error}). Start more workers,"
+        " hand over later, or raise the limit of its stream"
+    )

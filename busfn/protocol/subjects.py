@@ -134,8 +134,8 @@ class Subjects:
         """What becomes known of a durable call, pushed."""
         return self._make("live", app, call, "*")
 
-    def dead(self, app: str, function: str, call: str, index: int) -> str:
-        """An input that used up its attempts."""
+    def dead(self, app: str, function: str, call: str, index: int | str) -> str:
+        """An input that used up its attempts; ``index`` may be a wildcard."""
         return self._make("dead", app, function, call, str(index))
 
     def all_of(self, kind: str) -> str:

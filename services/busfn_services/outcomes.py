@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from busfn.bus.base import Outgoing, SubjectFull
 from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, SerializationError
-from busfn.invoke.payloads import discard, stow
+from busfn.invoke.deadletters import drop_letter
+from busfn.invoke.payloads import DEAD, discard, hold, let_go, stow, sweep
 from busfn.protocol import headers as h
 from busfn.protocol.convert import BadCall
 from busfn.protocol.envelope import Answer, Call, Status
@@ -61,23 +62,28 @@ class Outcomes:
         low, high = call.select or (0, call.count)
         await self.store(call, failure_answer(self._context.codecs, call, call.index + low, error, high - low))
 
+    async def settle(self, call: str, token: str) -> None:
+        """Take a message of a call out of the queue, after its outcomes were stored, with what was left of others."""
+        await self._context.bus.queues.confirm(token)
+        await sweep(self._context.bus, self._context.subjects, self._spec.app, self._spec.name, call)
+
     async def _store(self, call: Call, answers: Sequence[Answer]) -> None:
         failed = [answer for answer in answers if answer.status is Status.ERROR]
         await asyncio.gather(*(self._bury(call, answer) for answer in failed))
-        messages = [await self._message(call, answer) for answer in answers]
-        stored = await self._context.bus.queues.enqueue_each(messages)
-        for answer, kept in zip(answers, stored, strict=True):
+        stowed = [await self._stow(answer) for answer in answers]
+        stored = await self._context.bus.queues.enqueue_each([self._message(call, answer) for answer in stowed])
+        for answer, kept in zip(stowed, stored, strict=True):
             if not kept:
                 await self._came_second(call, answer)
-        if not call.count and not failed:  # other messages may hold the arguments of a chunk; a dead letter needs them
-            await discard(self._context.bus, call.payload)
 
-    async def _message(self, call: Call, answer: Answer) -> Outgoing:
+    async def _stow(self, answer: Answer) -> Answer:
         payload = await stow(self._context.bus, answer.payload, ttl=RETENTION)
+        return answer.copy(payload=payload, function=self._function)
+
+    def _message(self, call: Call, answer: Answer) -> Outgoing:
         subject = self._context.subjects.result(self._spec.app, call.call, answer.index)
-        headers = answer.copy(payload=payload, function=self._function).headers()
         # Without an id: the subject takes one message only, and a dead letter that is retried stores a second result.
-        return Outgoing(subject=subject, body=payload.body, headers=headers, msg_id="")
+        return Outgoing(subject=subject, body=answer.payload.body, headers=answer.headers(), msg_id="")
 
     async def _came_second(self, call: Call, answer: Answer) -> None:
         """Somebody else has stored a result first: it is the one that counts, and a success needs no dead letter."""
@@ -86,25 +92,27 @@ class Outcomes:
             " is refused",
             self._spec.label, call.call, answer.index,
         )  # fmt: skip
+        await discard(self._context.bus, answer.payload)
         if answer.status is Status.ERROR and await self._ended_well(call.call, answer.index):
             letter = self._context.subjects.dead(self._spec.app, self._spec.name, call.call, answer.index)
-            await self._context.bus.queues.purge(self._context.subjects.stream("DEAD"), letter)
+            await drop_letter(self._context.bus, self._context.subjects.stream("DEAD"), letter)
 
     async def _bury(self, call: Call, answer: Answer) -> None:
         """Keep the input of a failure, as it was queued, with the reason."""
-        spec, subjects = self._spec, self._context.subjects
+        spec, subjects, bus = self._spec, self._context.subjects, self._context.bus
         if await self._ended_well(call.call, answer.index):
             return  # it ran again, and its arguments may be gone: nobody will see this failure
         subject = subjects.dead(spec.app, spec.name, call.call, answer.index)
         offset = answer.index - call.index
-        record = call.copy(select=(offset, offset + 1)) if call.count else call
+        record = await hold(bus, call.copy(select=(offset, offset + 1)) if call.count else call, kind=DEAD)
         headers = {**record.headers(), h.REASON: answer.text.partition(":")[0], h.ERROR: answer.headers()[h.ERROR]}
         for pause in (LETTER_PAUSE, 0.0):
             try:
-                await self._context.bus.queues.enqueue(subject, call.payload.body, headers)
+                await bus.queues.enqueue(subject, call.payload.body, headers)
                 return
             except SubjectFull:  # it ran twice; or a retry has queued it, and is about to drop its old letter
                 await asyncio.sleep(pause)
+        await let_go(bus, record)
         logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
 
     async def _ended_well(self, call: str, index: int) -> bool:

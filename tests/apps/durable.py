@@ -47,9 +47,27 @@ def size_and_peak(value: bytes) -> tuple[int, int]:
     return len(value), peak_memory()
 
 
-@app.function()
-def with_shared(x: int, shared: bytes) -> tuple[int, int]:
-    return x, len(shared)
+@app.function(retries=QUICK, max_containers=2)
+def weighed(path: str, how: str, value: bytes) -> int:
+    """Ends in the given way: well, or after a while, at the second attempt, never, or when it may."""
+    log(path, how)
+    again = Path(path).read_text().split().count(how) > 1
+    if how == "raise" and not Path(path + ".fixed").exists():
+        raise ValueError("not fixed yet")
+    if how == "flaky" and not again:
+        raise ValueError("try again")
+    if how == "kill" and not again:
+        os.kill(os.getpid(), 9)
+    if how == "slow":
+        time.sleep(0.1)
+    if how == "wait":
+        held.local(path + ".wait")
+    return len(value)
+
+
+@app.function(max_containers=2)
+def noise(size: int) -> bytes:
+    return os.urandom(size)
 
 
 @app.function(max_containers=2)
@@ -60,7 +78,7 @@ def logged(path: str, x: int) -> int:
 
 
 @app.function(max_containers=1)
-def held(path: str) -> str:
+def held(path: str, ballast: bytes = b"") -> str:
     """Runs until the file is there."""
     Path(path + ".started").touch()
     deadline = time.monotonic() + 30
@@ -226,7 +244,7 @@ def stuck(path: str, seconds: int) -> int:
 
 
 @app.function(max_containers=4)
-def dying(path: str, x: int) -> int:
+def dying(path: str, x: int, ballast: bytes = b"") -> int:
     """Whoever finds the order to die obeys once. Logs when an input starts and ends, and its process."""
     log(path, f"start {x} {os.getpid()} {time.time()}")
     time.sleep(0.005 + 0.045 * (x % 10) / 9)

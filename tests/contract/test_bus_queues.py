@@ -588,3 +588,16 @@ async def test_the_last_messages_of_many_subjects_are_read_at_once(bus, other, n
     assert (found[f"{name}.9"].body, found[f"{name}.9"].headers["N"]) == (b"9", "9")
     with pytest.raises(NotFoundError):
         await other.queues.latest_each(f"{name}x", wanted)
+
+
+async def test_many_large_messages_are_all_read_or_as_many_as_are_wanted(bus, other, name):
+    """A server sends no more than fits into one answer, and says that there is more."""
+    await bus.queues.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",), kind="log", allow_direct=True))
+    subjects = [f"{name}.{n}" for n in range(50)]
+    for subject in subjects:
+        await bus.queues.enqueue(subject, bytes(400 << 10))
+    assert sorted(await other.queues.latest_each(name, [*subjects, f"{name}.50"])) == sorted(subjects)
+    some = await other.queues.latest_each(name, subjects[::-1], most_bytes=2 << 20)
+    assert 4 <= len(some) <= 6
+    assert set(some) == set(subjects[: len(some)])  # the oldest
+    assert list(await other.queues.latest_each(name, subjects, most_bytes=1)) == subjects[:1]

@@ -68,17 +68,6 @@ async def test_a_damaged_blob_is_refused(blobs):
         await blobs.get("one", chunks + 1, digest(b"data"))
 
 
-async def test_a_deleted_blob_is_gone(blobs):
-    data = os.urandom(2_000_000)
-    chunks = await blobs.put("one", data, ttl=60)
-    await blobs.delete("one")
-    with pytest.raises(DeserializationError):
-        await blobs.get("one", chunks, digest(data))
-    await blobs.delete("one")
-    assert await blobs.put("one", data, ttl=60) == chunks
-    assert await blobs.get("one", chunks, digest(data)) == data
-
-
 def shared(blobs, data, reference):
     return blobs.share("content", data, reference=reference, ttl=60, keep=120)
 
@@ -96,6 +85,35 @@ async def test_shared_content_goes_with_its_last_reference(blobs, other):
         await blobs.get("content", chunks, digest(data))
     assert await shared(blobs, data, "three") == chunks
     assert await blobs.get("content", chunks, digest(data)) == data
+
+
+async def test_a_holder_may_hold_once_more(blobs, other):
+    data = os.urandom(600_000)
+    chunks = await shared(blobs, data, "call.0")
+    for _ in range(2):  # saying it twice is saying it once
+        await other.blobs.refer("content", "call.1", ttl=60)
+    await blobs.release("content", "call.0")
+    assert await blobs.get("content", chunks, digest(data)) == data
+    await blobs.release("content", "call.1")
+    with pytest.raises(DeserializationError):
+        await blobs.get("content", chunks, digest(data))
+
+
+async def test_everything_of_one_owner_is_released_at_once(blobs, other):
+    data = os.urandom(600_000)
+    for n in range(20):
+        await blobs.share(f"own{n}", data, reference="call.0", ttl=60, keep=120)
+        await blobs.refer(f"own{n}", "call.1", ttl=60)
+    chunks = await blobs.share("both", data, reference="call.2", ttl=60, keep=120)
+    await blobs.refer("both", "dead.0", ttl=60)
+    await blobs.share("others", data, reference="calls.0", ttl=60, keep=120)
+    await other.blobs.release_all("call")
+    await other.blobs.release_all("call")
+    for n in range(20):
+        with pytest.raises(DeserializationError):
+            await blobs.get(f"own{n}", chunks, digest(data))
+    for name in ("both", "others"):
+        assert await blobs.get(name, chunks, digest(data)) == data
 
 
 async def test_who_holds_shared_content_can_read_it_whoever_releases_it_meanwhile(blobs, other):

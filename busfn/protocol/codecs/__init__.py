@@ -17,7 +17,7 @@ PICKLE = "application/vnd.busfn.pickle"
 JSON = "application/json"
 
 _BLOB = re.compile(r"([A-Za-z0-9_-]{1,96}),([0-9]{1,18}),([0-9]{1,9}),([0-9a-f]{64})")
-_REFERENCE = re.compile(r"[A-Za-z0-9]{0,32}")
+_REFERENCE = re.compile(r"([A-Za-z0-9]{1,40}(\.[A-Za-z0-9]{1,40})?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class BlobRef:
     chunks: int
     sha256: str
     reference: str = ""
-    """Holds it, when others may hold it, too."""
+    """Holds it, when others may hold it, too: ``OWNER.PART``, or just ``OWNER``."""
 
     def encode(self) -> str:
         """As it stands in the ``Busfn-Blob`` header."""
@@ -42,7 +42,7 @@ class BlobRef:
         if found is None:
             raise ProtocolError(f"a blob reference is `name,size,chunks,sha256`, not {text[:200]!r}")
         if _REFERENCE.fullmatch(reference) is None:
-            raise ProtocolError(f"the holder of a blob is up to 32 letters and digits, not {reference[:200]!r}")
+            raise ProtocolError(f"the holder of a blob is `owner.part`, of letters and digits, not {reference[:200]!r}")
         name, size, chunks, sha256 = found.groups()
         return cls(name=name, size=int(size), chunks=int(chunks), sha256=sha256, reference=reference)
 

@@ -9,6 +9,7 @@ from collections.abc import Container
 
 from busfn.bus.base import Verdict
 from busfn.errors import Error, InternalFailure
+from busfn.invoke.payloads import AGAIN, hold, let_go
 from busfn.protocol.envelope import Answer, Call, Status, read_call
 from busfn_services.flight import Entry, Kind
 from busfn_services.handon import EMPTY, Context, beat, failure_answer, may_answer, refuse
@@ -68,7 +69,9 @@ class Rescue:
                     return
             else:
                 self._tell_caller(worker, entry, timed_out=timed_out)
-        if entry.token:
+        if entry.kind is Kind.JOB and not entry.reply:
+            await Outcomes(self._context, worker.spec).settle(entry.call, entry.token)
+        elif entry.token:
             self._bus.queues.settle(entry.token, Verdict.ACK)
 
     async def _requeue(self, worker: Worker, entry: Entry, *, timed_out: bool) -> bool:
@@ -86,6 +89,7 @@ class Rescue:
             await self._enqueue(worker, again, entry.sequence)
         if verdicts.failed is not None:
             await self._give_up(worker, verdicts.failed, entry.sequence, timed_out=timed_out)
+        await let_go(self._bus, call)
         return False
 
     def _note_release(self, sequence: int) -> None:
@@ -110,7 +114,8 @@ class Rescue:
         """Queue a part of a message that was lost, once, however often we try."""
         subject = self._subjects.job(worker.spec.app, worker.spec.name, call.call)
         low = (call.select or (0, 0))[0]
-        msg_id = f"{call.call}.{call.index + low}.lost{lost}"
+        part = f"{call.index + low}lost{lost}"
+        call, msg_id = await hold(self._bus, call, part, AGAIN), f"{call.call}.{part}"
         sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
         beat(self._bus, call.reply, call.call, index=call.index + low, sequence=sequence, worker=worker.name)
 

@@ -15,6 +15,8 @@ CUT_AFTER = 0.050
 long."""
 MOST_STORING = 16
 """Messages whose bodies are done and whose outcomes are still being stored, beside which others may be taken."""
+FULL_PAUSE = 1.0
+"""Seconds in which nothing more of a message is given away after there was no room for it in the queue."""
 _LOOK_AGAIN = 0.010
 """Seconds until the next look while nothing runs: what waits is still being fetched."""
 
@@ -71,6 +73,14 @@ class Holdings:
         if rest is not None:
             self._limiter.shed(rest[1] - rest[0])
         return rest
+
+    def restore(self, job: Job, rest: tuple[int, int]) -> bool:
+        """Take back what was cut off, because the queue has no room for it; False when it is too late."""
+        if not job.restore(rest):
+            return False
+        self._limiter.shed(rest[0] - rest[1])
+        self._jobs[job] = time.monotonic() + FULL_PAUSE
+        return True
 
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""

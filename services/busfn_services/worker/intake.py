@@ -16,16 +16,16 @@ from functools import partial
 from typing import cast
 
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
-from busfn.errors import Error, ProtocolError
+from busfn.errors import Error, ProtocolError, QueueFull
 from busfn.invoke.link import Link
-from busfn.invoke.payloads import fetch
+from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
 from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import Entry, FlightTable, Kind
-from busfn_services.handon import admit, beat, failure_answer, hand_on, refuse, unfit
+from busfn_services.handon import admit, failure_answer, hand_on, refuse, unfit
 from busfn_services.outcomes import Outcomes
 from busfn_services.worker.background import Background
 from busfn_services.worker.holdings import CUT_AFTER, Holdings
@@ -145,10 +145,10 @@ class Intake:
     async def _bury(self, token: str, call: Call, error: Error) -> None:
         try:
             await self._outcomes.refuse(call, error)
+            await let_go(self._bus, call)
+            await self._outcomes.settle(call.call, token)
         except Error:
             self._bus.queues.settle(token, Verdict.NAK, delay=STORE_PAUSE)
-        else:
-            self._bus.queues.settle(token, Verdict.ACK)
 
     def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0, *, again: bool = False) -> None:
         job = self._held.make(call, kind, token, sequence)
@@ -235,22 +235,21 @@ class Intake:
         for job in self._held:
             if job.call.call == call:
                 self._held.cut(job)
-        subjects = self._link.subjects
-        self._background.spawn(
-            self._purge(subjects.stream("JOBS"), subjects.job(self._spec.app, self._spec.name, call))
-        )
+        self._withdraw(call)
 
-    async def _purge(self, stream: str, subject: str) -> None:
-        await self._bus.queues.purge(stream, subject)
+    def _withdraw(self, call: str) -> None:
+        self._background.spawn(withdraw(self._bus, self._link.subjects, self._spec.app, self._spec.name, call))
 
     def _on_cancel(self, message: Message) -> None:
         """Drop what a cancelled call has waiting here, and stop what runs."""
         cancellation = Cancellation.decode(message.body)
-        for job in self._held:
-            if job.call.call == cancellation.call:
-                job.cancelled = True
-                self._held.cut(job)
-                signal.pthread_kill(cast(int, threading.main_thread().ident), TIMEOUT_SIGNAL)
+        ours = [job for job in self._held if job.call.call == cancellation.call]
+        for job in ours:
+            job.cancelled = True
+            self._held.cut(job)
+            signal.pthread_kill(cast(int, threading.main_thread().ident), TIMEOUT_SIGNAL)
+        if ours:
+            self._withdraw(cancellation.call)  # what we have put back since the caller did the same
 
     def _look_ahead(self) -> None:
         """Ask for the next message shortly before its turn, so that it is here then."""
@@ -296,22 +295,22 @@ class Intake:
 
     def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
         """Queue a part of a message for others; the message is not settled before that was done."""
-        job.tail = self._background.spawn(self._queue_part(job.tail, job, rest))
+        job.given_back = self._background.spawn(self._queue_part(job.given_back, job, rest))
 
     async def _queue_part(self, before: asyncio.Task[None] | None, job: Job, rest: tuple[int, int]) -> None:
         if before is not None:
             await before
-        call = job.wire.copy(select=rest)
-        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
         try:
-            sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers())
+            sequence = await self.outbox.queue_further(job, job.wire.copy(select=rest), rest[0])
             if job.lost:
-                await self._starts.suspect(call.call, sequence)
-        except Error:
-            job.unqueued = True
-            raise
-        beat(self._bus, call.reply, call.call, index=call.index + rest[0], sequence=sequence, worker=self._worker)
-        self._table.shortened(job.slot, rest[0])
+                await self._starts.suspect(job.call.call, sequence)
+        except QueueFull:
+            if job.cancelled:
+                return
+            if self._spec.single_use_containers or not self._held.restore(job, rest):
+                raise
+        else:
+            self._table.shortened(job.slot, rest[0])
 
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""

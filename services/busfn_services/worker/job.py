@@ -26,17 +26,18 @@ class Job:
         self.begin = low
         self._next = low
         self._end = high
+        self._ended = False
         self._lock = threading.Lock()
         self.tail: asyncio.Task[None] | None = None
         """Stores and sends large answers; later answers go behind it."""
+        self.given_back: asyncio.Task[None] | None = None
+        """Queues what was cut off; the message is not settled before."""
         self.started_at = 0.0
         """When (monotonic seconds) the last input that was started began."""
         self.over = False
         """The body is done with it."""
         self.returned = False
         """Given back whole, before any of it was started: nothing of it is ours to settle."""
-        self.unqueued = False
-        """A part that was to be given to others could not be queued."""
         self.suspect = False
         """It was handed out before, or has lost workers: it may be what took them, or their hosts, down."""
         self.lost = 0
@@ -54,6 +55,11 @@ class Job:
     def durable(self) -> bool:
         """Its outcome is stored, not sent."""
         return self.kind is Kind.JOB and not self.call.reply
+
+    @property
+    def refers(self) -> bool:
+        """It holds large arguments, which are given up with it."""
+        return self.durable and self.wire.payload.blob is not None
 
     @property
     def inputs(self) -> int:
@@ -80,6 +86,7 @@ class Job:
         with self._lock:
             first = self._next
             self._next = min(self._end, first + most)
+            self._ended = first == self._next
             return range(first, self._next)
 
     def cut(self, keep: int = 0) -> tuple[int, int] | None:
@@ -91,3 +98,11 @@ class Job:
             rest = (first, self._end)
             self._end = first
             return rest
+
+    def restore(self, rest: tuple[int, int]) -> bool:
+        """Take back what was cut off; False when it is too late, because the end was reached."""
+        with self._lock:
+            if self._ended or self._end != rest[0]:
+                return False
+            self._end = rest[1]
+            return True

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 from busfn.bus.base import Channel, Message, Verdict
 from busfn.errors import Error
 from busfn.invoke.link import Link
-from busfn.invoke.payloads import SPILL, spills, stow
-from busfn.protocol.envelope import Answer
+from busfn.invoke.payloads import AGAIN, SPILL, hold, let_go, spills, stow, withdraw
+from busfn.protocol.envelope import Answer, Call
 from busfn.spec import FunctionSpec
 from busfn_services.flight import FlightTable, Kind
 from busfn_services.handon import beat, hand_on, refuse
@@ -118,10 +119,10 @@ class Outbox:
     def _conclude(self, job: Job) -> None:
         if job.returned:
             self._holder.forget(job)
-        elif job.tail is None:
-            self._settle(job)
+        elif job.tail or job.given_back or job.refers:
+            self._background.spawn(self._settle_when_done(job))
         else:
-            self._background.spawn(self._settle_after(job, job.tail))
+            self._settle(job)
 
     def _gone_channel(self, call: str) -> str:
         """Where the server says that the caller of a map listens no more."""
@@ -139,23 +140,34 @@ class Outbox:
         job.tail = self._background.spawn(self._queue_again(job.tail, job, offset, delay))
 
     async def _queue_again(self, before: asyncio.Task[None] | None, job: Job, offset: int, delay: float) -> None:
-        if before is not None:
-            await before
+        await _done(before)
+        if job.cancelled:
+            return
         call = next_attempt(job.wire, delay)
         if job.kind is not Kind.JOB:
             await hand_on(self._link, self._spec.app, self._spec.name, call)
             return
         if call.count:
             call = call.copy(select=(offset, offset + 1))
-        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
         # Once for each message that failed: its number tells attempts apart, also those of a dead letter's retry.
-        msg_id = f"{call.call}.{call.index + offset}.failed{job.sequence}"
+        await self.queue_further(job, call, offset, f"{call.index + offset}failed{job.sequence}")
+
+    async def queue_further(self, job: Job, call: Call, offset: int, part: str = "") -> int:
+        """Queue a message for some inputs of one that we hold, from ``offset`` on; once, if ``part`` names it.
+
+        Returns its place in the stream.
+        """
+        call = await hold(self._bus, call, part, AGAIN)
+        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
+        msg_id = f"{call.call}.{part}" if part else ""
         sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
         beat(self._bus, call.reply, call.call, index=call.index + offset, sequence=sequence, worker=self._worker)
+        if job.cancelled:  # just now: the queue was purged before we added to it
+            await withdraw(self._bus, self._link.subjects, self._spec.app, self._spec.name, call.call)
+        return sequence
 
     async def _store(self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer]) -> None:
-        if before is not None:
-            await before
+        await _done(before)
         if job.cancelled:
             return
         await self._outcomes.store(job.wire, *answers)
@@ -178,8 +190,7 @@ class Outbox:
     async def _send_large(
         self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer], reply: str
     ) -> None:
-        if before is not None:
-            await before
+        await _done(before)
         for answer in answers:
             stowed = answer.copy(payload=await stow(self._bus, answer.payload, self._limit(job)))
             self._bus.publish(job.call.reply, stowed.payload.body, stowed.headers(), reply)
@@ -188,14 +199,23 @@ class Outbox:
         """A plain NATS client is spared the blob store as long as the server takes the message."""
         return self._bus.max_body if job.call.foreign else SPILL
 
-    async def _settle_after(self, job: Job, tail: asyncio.Task[None]) -> None:
+    async def _settle_when_done(self, job: Job) -> None:
         try:
-            await tail
+            await _done(job.given_back)
+        except Error:  # what was cut off is in this message only
+            self._settle(job, Verdict.NAK, delay=STORE_PAUSE)
+            return
+        try:
+            await _done(job.tail)
         except Error as error:
-            if job.durable or (job.unqueued and job.token):  # what is not stored is not done: it is done again
+            if job.durable:  # what is not stored is not done: it is done again
                 self._settle(job, Verdict.NAK, delay=STORE_PAUSE)
                 return
             refuse(self._bus, self._link.codecs, job.call, error)
+        if job.refers:
+            await let_go(self._bus, job.wire)
+            with suppress(Error):  # the ack, which is sent again below, may do without an answer
+                await self._outcomes.settle(job.call.call, job.token)
         self._settle(job)
 
     def _settle(self, job: Job, verdict: Verdict = Verdict.ACK, *, delay: float = 0.0) -> None:
@@ -205,3 +225,8 @@ class Outbox:
             self._background.spawn(self._starts.forget(job))
         # After the answers and the ack were written: a crash before that must still find the record.
         self._link.portal.loop.call_soon(self._holder.forget, job)
+
+
+async def _done(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        await task

@@ -36,11 +36,6 @@ class Outlet:
         self._pushed = 0
         self._closed = False
 
-    @property
-    def pushed(self) -> int:
-        """Items so far."""
-        return self._pushed
-
     def push(self, item: object) -> bool:
         """Add an item; tells whether a flush must be asked for. Raises `StreamClosed` once the consumer left."""
         encoded = self._encode(item)

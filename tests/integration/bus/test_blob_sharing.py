@@ -12,6 +12,7 @@ import pytest
 from busfn.bus.base import StreamSpec
 from busfn.bus.blobs import NatsBlobs
 from busfn.bus.core import NatsBus, connect
+from busfn.bus.frames import Inbound
 from busfn.bus.jetstream import NatsQueues
 from busfn.errors import DeserializationError
 from busfn.invoke.payloads import discard, fetch, stow
@@ -33,11 +34,11 @@ class Slow(NatsQueues):
         self._before = before
         self.stopped, self.go = asyncio.Event(), asyncio.Event()
 
-    async def subjects(self, stream: str, pattern: str) -> list[str]:
+    async def latest(self, stream: str, subject: str) -> Inbound | None:
         self._left -= 1
         if self._left == 0 and self._before:
             await self._stop()
-        found = await super().subjects(stream, pattern)
+        found = await super().latest(stream, subject)
         if self._left == 0 and not self._before:
             await self._stop()
         return found

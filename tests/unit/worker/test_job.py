@@ -53,6 +53,19 @@ def test_what_was_given_away_is_neither_ours_nor_taken():
     assert chunk.cut() is None
 
 
+def test_what_nobody_else_could_be_given_is_taken_back_before_the_end_was_reached():
+    chunk = job(count=10)
+    chunk.take(3)
+    rest = chunk.cut()
+    assert rest == (3, 10)
+    assert chunk.restore(rest)
+    assert (chunk.inputs, list(chunk.take(2))) == (10, [3, 4])
+    rest = chunk.cut()
+    assert rest == (5, 10)
+    assert list(chunk.take(2)) == []
+    assert not chunk.restore(rest)
+
+
 def test_a_cut_may_keep_inputs_that_were_not_started():
     chunk = job(10)
     assert chunk.cut(keep=1) == (1, 10)
