@@ -240,6 +240,13 @@ class Queues(Protocol):
         """Remove all messages of a subject (wildcards allowed); returns how many."""
         ...
 
+    async def withdraw(self, stream: str, subject: str) -> None:
+        """Take the messages of one subject out of a work queue, those that somebody holds included.
+
+        Where there are few, others that wait to be handed out again do not notice; a `purge` makes them wait for their
+        ``ack_wait``.
+        """
+
     async def lag(self, stream: str, consumer: str) -> Lag:
         """What waits for the consumer. Raises `NotFoundError` when it does not exist."""
         ...

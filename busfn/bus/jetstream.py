@@ -9,13 +9,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from busfn.bus.api import (
     CONSUMER_DIFFERS,
     CONSUMER_NOT_FOUND,
     FILTERS_OVERLAP,
     NO_MESSAGE,
+    NOT_DELETED,
     OUT_OF_SPACE,
     STORE_REFUSED,
     STREAM_NOT_FOUND,
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
 
 _NANO = 1_000_000_000
 _READ_TIMEOUT = 15.0
+FEW = 16
+"""Messages that are withdrawn one by one; more are purged."""
 _PAGE_BYTES = 8 << 20
 """Of one answer to a question for many messages; the server would send 64 MiB in one go."""
 
@@ -257,6 +260,13 @@ class NatsQueues:
                 return sorted(found)
 
     async def _stored(self, stream: str, query: dict[str, Any]) -> Inbound | None:
+        stored = await self._stored_raw(stream, query)
+        if stored is None:
+            return None
+        body, block = (base64.b64decode(stored.get(key) or "") for key in ("data", "hdrs"))
+        return Inbound(stored["subject"], "", body, block)
+
+    async def _stored_raw(self, stream: str, query: dict[str, Any]) -> dict[str, Any] | None:
         try:
             answer = await self.api.call(f"STREAM.MSG.GET.{stream}", query)
         except ApiError as error:
@@ -265,9 +275,7 @@ class NatsQueues:
             if error.code == NO_MESSAGE or error.status == 404:
                 return None
             raise
-        stored = answer["message"]
-        body, block = (base64.b64decode(stored.get(key) or "") for key in ("data", "hdrs"))
-        return Inbound(stored["subject"], "", body, block)
+        return cast("dict[str, Any]", answer["message"])
 
     async def purge(self, stream: str, subject: str) -> int:
         try:
@@ -277,6 +285,22 @@ class NatsQueues:
                 raise NotFoundError(f"there is no stream {stream}") from error
             raise
         return int(answer.get("purged", 0))
+
+    async def withdraw(self, stream: str, subject: str) -> None:
+        # A filtered purge empties the consumer's list of what is to be handed out again, whatever its subject.
+        for _ in range(FEW):
+            last = await self._stored_raw(stream, {"last_by_subj": subject})
+            if last is None:
+                return
+            await self._delete(stream, int(last["seq"]))
+        await self.purge(stream, subject)
+
+    async def _delete(self, stream: str, sequence: int) -> None:
+        try:
+            await self.api.call(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
+        except ApiError as error:
+            if error.code != NOT_DELETED:  # it was settled just now
+                raise
 
     async def lag(self, stream: str, consumer: str) -> Lag:
         try:

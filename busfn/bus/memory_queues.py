@@ -230,6 +230,9 @@ class MemoryQueues:
         stored = found.messages.values() if found is not None else ()
         return sorted({each.message.subject for each in stored if matches(pattern, each.message.subject)})
 
+    async def withdraw(self, stream: str, subject: str) -> None:
+        await self.purge(stream, subject)
+
     async def purge(self, stream: str, subject: str) -> int:
         found = self._stream(stream)
         gone = [number for number, each in found.messages.items() if matches(subject, each.message.subject)]

@@ -92,7 +92,7 @@ class Carrier:
 
     async def _purge(self) -> None:
         subject = self._link.subjects.job(self._target.app, self._target.function, self._call_id)
-        await self._link.bus.queues.purge(self._link.subjects.stream("JOBS"), subject)
+        await self._link.bus.queues.withdraw(self._link.subjects.stream("JOBS"), subject)
         for first in list(self._parcels):
             self.complete(first)
 

@@ -164,7 +164,7 @@ class Durable:
         """
         end = None if timeout is None else asyncio.get_running_loop().time() + timeout
         async with asyncio.timeout(None if timeout is None else max(timeout, LEAST_LOOK)):
-            answer = await self._patiently(lambda: self._look(ref, index))
+            answer = await self._patiently(lambda: self._look(ref, index), max(timeout or 0.0, AWAY_PATIENCE))
         if answer is None:
             async with asyncio.timeout_at(end):
                 answer = await self._wait(ref, index)
@@ -187,14 +187,14 @@ class Durable:
         bus, subjects, target = self._link.bus, self._link.subjects, ref.target
         with suppress(SubjectFull):  # it was cancelled before
             await bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
-        await bus.queues.purge(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
+        await bus.queues.withdraw(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
         # Before its arguments go, so that a worker that just fetches them knows why they are gone.
         bus.publish(subjects.control(target.app, target.function), Cancellation(ref.call, terminate).encode())
         await release_queued(bus, ref.call)
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, work: Callable[[], Awaitable[T]], patience: float = AWAY_PATIENCE) -> T:
         """A call lives on while the bus is away: whoever waits for it tries again."""
-        deadline = asyncio.get_running_loop().time() + AWAY_PATIENCE
+        deadline = asyncio.get_running_loop().time() + patience
         while True:
             try:
                 return await work()
@@ -278,7 +278,11 @@ class Durable:
         stream = self._link.subjects.stream("RES")
         found = await self._link.bus.queues.latest_each(stream, subjects, most_bytes=PAGE_BYTES)
         row = leading([read_answer(one.headers, one.body) if (one := found.get(s)) else None for s in subjects])
-        return list(await asyncio.gather(*(self._whole(answer) for answer in row)))
+        large = [number for number, answer in enumerate(row) if answer.payload.blob is not None]
+        whole = await asyncio.gather(*(self._whole(row[number]) for number in large))
+        for number, answer in zip(large, whole, strict=True):
+            row[number] = answer
+        return row
 
     async def _read(self, stored: Message | None) -> Answer | None:
         return None if stored is None else await self._whole(read_answer(stored.headers, stored.body))

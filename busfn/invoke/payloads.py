@@ -121,7 +121,7 @@ async def let_go(bus: Bus, call: Call) -> None:
 
 async def withdraw(bus: Bus, subjects: Subjects, app: str, function: str, call: str) -> None:
     """Take what waits of a call out of the queue, with the arguments of all its messages."""
-    await bus.queues.purge(subjects.stream("JOBS"), subjects.job(app, function, call))
+    await bus.queues.withdraw(subjects.stream("JOBS"), subjects.job(app, function, call))
     await release_queued(bus, call)
 
 

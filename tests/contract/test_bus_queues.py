@@ -441,6 +441,38 @@ async def test_purge_removes_what_matches(bus, jobs, collect):
     assert (await bus.queues.lag(jobs, "c")).pending == 0
 
 
+@pytest.mark.parametrize("count", [1, 3, 40])
+async def test_withdrawn_messages_are_gone(bus, jobs, collect, count):
+    await consumer(bus, jobs)
+    for _ in range(count):
+        await bus.queues.enqueue(f"{jobs}.f.two", b"")
+    await bus.queues.enqueue(f"{jobs}.f.one", b"")
+    await bus.queues.withdraw(jobs, f"{jobs}.f.two")
+    await bus.queues.withdraw(jobs, f"{jobs}.f.two")
+    got = collect()
+    bus.queues.pull(jobs, "c", lambda: 50, got)
+    assert [d.message.subject for d in await got.reach(1)] == [f"{jobs}.f.one"]
+    assert (await bus.queues.lag(jobs, "c")).pending == 0
+
+
+async def test_what_was_given_back_does_not_wait_because_something_else_is_withdrawn(bus, jobs, collect):
+    """A purge would make it wait for its lease of 30 s."""
+    await consumer(bus, jobs)
+    first = collect()
+    puller = bus.queues.pull(jobs, "c", lambda: 2, first)
+    await bus.queues.enqueue(f"{jobs}.f.kept", b"")
+    await bus.queues.enqueue(f"{jobs}.f.gone", b"")
+    deliveries = await first.reach(2)
+    await puller.stop()
+    for delivery in deliveries:
+        bus.queues.settle(delivery.token, Verdict.NAK)
+    await bus.flush()
+    await bus.queues.withdraw(jobs, f"{jobs}.f.gone")
+    second = collect()
+    bus.queues.pull(jobs, "c", lambda: 2, second)
+    assert [d.message.subject for d in await second.reach(1)] == [f"{jobs}.f.kept"]
+
+
 async def test_old_messages_go(bus, name):
     await bus.queues.ensure_stream(
         StreamSpec(name=name, subjects=(f"{name}.>",), kind="log", memory=True, max_age=3600, allow_ttl=True)

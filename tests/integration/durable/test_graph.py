@@ -10,6 +10,7 @@ from typing import Any
 
 import durable
 import pytest
+from sites import until
 
 from busfn import FunctionCall, InputInfo, InputStatus, errors
 
@@ -79,12 +80,15 @@ def test_call_graph_on_the_command_line() -> None:
 
 
 def test_call_list_on_the_command_line(path: str) -> None:
-    done, failing = durable.square.spawn(2), durable.fails.spawn_map([1, 3])
-    finished(done)
+    done = durable.square.spawn(2)
+    finished(done)  # one after the other: ids of one millisecond have no order
+    failing = durable.fails.spawn_map([1, 3])
     with pytest.raises(KeyError):
         failing.get(index=1, timeout=30)
     failing.get(index=0, timeout=30)
-    blocker, queued = durable.held.spawn(path), durable.held.spawn(path)
+    blocker = durable.held.spawn(path)
+    until(Path(path + ".started").exists)
+    queued = durable.held.spawn(path)
     queued.cancel()
     rows = json.loads(busfn("call", "list", "--app", "durable", "--limit", "4", "--json"))
     assert [(row["id"], row["state"], row["results"], row["failed"]) for row in rows] == [
