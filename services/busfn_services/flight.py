@@ -23,7 +23,7 @@ TABLE_SIZE = HEADER_SIZE + RECORDS * RECORD_SIZE
 
 _WAITING = struct.Struct("<i")
 _SECONDS = struct.Struct("<d")
-_MEAN_AT, _HEARD_AT = 8, 16
+_MEAN_AT, _HEARD_AT, _WARY_AT = 8, 16, 24
 _WEIGHT = 0.2
 """Of a new measurement in the running mean."""
 _FIXED = struct.Struct("<BBBxIIIIIQdd32sHH")
@@ -113,6 +113,15 @@ class FlightTable:
     def set_heard(self, when: float) -> None:
         """Note that a pull was answered or a delivery came (monotonic seconds). Loop thread only."""
         _SECONDS.pack_into(self._map, _HEARD_AT, when)
+
+    @property
+    def wary_until(self) -> float:
+        """Until when (monotonic seconds) the worker shall ask for nothing ahead of its turn; 0 for never."""
+        return float(_SECONDS.unpack_from(self._map, _WARY_AT)[0])
+
+    def be_wary(self, until: float) -> None:
+        """Workers of this function die. Supervisor only."""
+        _SECONDS.pack_into(self._map, _WARY_AT, until)
 
     def fill(self, slot: int, entry: Entry) -> None:
         """Write a record; the supervisor sees it from the moment this returns."""

@@ -19,7 +19,7 @@ import durable
 from busfn import Function
 from busfn.binding import DEFAULT
 from busfn.bus.server import EmbeddedServer
-from busfn.streams import consumers
+from busfn.streams import consumers, streams
 
 BUSFN = str(Path(sys.executable).parent / "busfn")
 APP = durable.__file__
@@ -133,8 +133,10 @@ def until(condition: Callable[[], object], patience: float = 60.0) -> None:
 
 
 def shorten_leases(function: str, seconds: float) -> None:
-    """Make the consumers first, as an operator may: hosts leave alone what exists."""
+    """Make the consumers first, as an operator may: hosts leave alone what exists. They renew leases every 10 s."""
     link = DEFAULT.require("a test").link
+    for stream in streams(link.subjects):
+        link.portal.run(link.bus.queues.ensure_stream(stream))
     for consumer in consumers(link.subjects, "durable", function):
         link.portal.run(link.bus.queues.ensure_consumer(replace(consumer, ack_wait=seconds)))
 

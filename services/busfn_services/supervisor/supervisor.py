@@ -35,6 +35,9 @@ LAST_WORDS = 0.5
 """Seconds to read what a dead worker has printed."""
 RESCUE_PATIENCE = 5.0
 """Seconds after which a dead worker is replaced, whether or not its messages could be put back by then."""
+WARY = 60.0
+"""Seconds after the loss of a worker in which the others of its function ask for nothing ahead of its turn: a message
+that is on its way to a worker when that dies is known to nobody, and waits for its lease to run out."""
 TIMEOUT_SIGNAL = signal.SIGUSR2
 
 
@@ -59,6 +62,8 @@ class Supervisor:
         self._pumps: dict[Worker, list[asyncio.Task[None]]] = {}
         self._cancelled: dict[str, float] = {}
         """When (monotonic seconds) the bodies of cancelled calls must be gone."""
+        self._wary: dict[str, float] = {}
+        """Until when (monotonic seconds) the workers of functions are wary, by label."""
         self.workers: dict[str, Worker] = {}
 
     async def __aenter__(self) -> Supervisor:
@@ -82,6 +87,7 @@ class Supervisor:
         out, err = os.pipe(), os.pipe()
         worker = Worker(name, spec, FlightTable(table_fd), ours, time.monotonic())
         self.workers[name] = worker
+        worker.table.be_wary(self._wary.get(spec.label, 0.0))
         token = secrets.token_hex(16)
         self._forks.fork({**self._config(worker), "log_token": token}, [theirs.fileno(), table_fd, out[1], err[1]])
         theirs.close()
@@ -152,6 +158,7 @@ class Supervisor:
         del self.workers[worker.name]
         if code and not worker.failure and not worker.dismissed:
             self._report(worker, code)
+            self._warn(worker.spec.label)
             if was is State.STARTING:
                 worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
         entries = [entry for _, entry in worker.table.entries()]
@@ -172,6 +179,12 @@ class Supervisor:
         why = "was over its timeout and killed" if worker.killed_for else describe_exit(code)
         text = f"busfn: worker {worker.name} (pid {worker.pid}) {why}\n"
         self._sink(worker, "err").write(Piece(NOBODY, text.encode()))
+
+    def _warn(self, label: str) -> None:
+        until = self._wary[label] = time.monotonic() + WARY
+        for worker in self.workers.values():
+            if worker.spec.label == label and worker.state is not State.GONE:
+                worker.table.be_wary(until)
 
     def _sink(self, worker: Worker, stream: str) -> LogSink:
         return LogSink(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from busfn.protocol.envelope import Call
 from busfn_services.flight import RECORDS, Kind
@@ -20,8 +20,10 @@ _LOOK_AGAIN = 0.010
 class Holdings:
     """The messages that were taken and are not settled."""
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: Limiter, wary_until: Callable[[], float] = lambda: 0.0) -> None:
         self._limiter = limiter
+        self._wary_until = wary_until
+        """Until when (monotonic seconds) nothing is asked for ahead of its turn."""
         self._free = list(range(RECORDS))
         self._jobs: dict[Job, float] = {}
         """When (monotonic seconds) each was taken."""
@@ -41,12 +43,12 @@ class Holdings:
 
     def room(self) -> int:
         """Messages that may be asked for: by the time they are here, there is room for them."""
-        return self.spare() or (self._limiter.ahead(self._work()) if self._free else 0)
+        return self.spare() or (self._limiter.ahead(self._work()) if self._free and not self._wary() else 0)
 
     def soon(self) -> float | None:
         """Seconds until a message may be asked for ahead of its turn; None when that is not to be foreseen."""
         mean = self._limiter.mean
-        if mean is None or mean > FORESEEN or self._limiter.messages != self._limiter.slots:
+        if mean is None or mean > FORESEEN or self._limiter.messages != self._limiter.slots or self._wary():
             return None
         return self._work() - MOST_WORK
 
@@ -88,6 +90,10 @@ class Holdings:
         """Seconds until something may be trapped; None when nothing waits."""
         waiting = [taken for job, taken in self._jobs.items() if job.remaining]
         return max(_LOOK_AGAIN, min(waiting) + CUT_AFTER - time.monotonic()) if waiting else None
+
+    def _wary(self) -> bool:
+        until = self._wary_until()
+        return until > 0 and time.monotonic() < until
 
     def _work(self) -> float:
         """Seconds that it all will still take, as far as can be told."""

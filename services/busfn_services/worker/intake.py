@@ -51,7 +51,7 @@ class Intake:
         self._jobs = jobs
         self._worker = worker
         self._outcomes = Outcomes(link, spec)
-        self._held = Holdings(Limiter(once=spec.single_use_containers))
+        self._held = Holdings(Limiter(once=spec.single_use_containers), lambda: table.wary_until)
         self._pullers: list[Puller] = []
         self._member: Subscription | None = None
         self._control: Subscription | None = None

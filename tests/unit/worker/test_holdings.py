@@ -108,3 +108,18 @@ def test_a_message_is_asked_for_ahead_only_while_one_is_held(clock: Clock) -> No
     holdings.release(jobs[0])
     assert holdings.soon() is None
     assert holdings.room() == 1
+
+
+def test_nothing_is_asked_for_ahead_while_workers_of_the_function_die(clock: Clock) -> None:
+    until = clock.now + 5
+    holdings = Holdings(Limiter(), lambda: until)
+    holdings.observe(0.01)
+    assert holdings.room() == 1
+    job = holdings.make(Call(call="c", payload=Payload(content_type="", body=b"")), Kind.DIRECT, "", 0)
+    holdings.take(job)
+    start(job, clock)
+    clock.now += 0.009
+    assert (holdings.room(), holdings.soon()) == (0, None)
+    clock.now = until
+    assert holdings.room() == 1
+    assert holdings.soon() is not None
