@@ -13,6 +13,8 @@ class Binding:
 
     def __init__(self) -> None:
         self.client: Client | None = None
+        self.app = ""
+        """Where the app is served, when it is not under its own name: under another one, or at a pinned version."""
 
     def require(self, what: str) -> Client:
         """The client, or `ExecutionError` for a handle whose app is not running."""

@@ -67,7 +67,7 @@ class Function(Generic[P, R, L_co]):
     def __init__(
         self, target: Target, binding: Binding, definition: Definition[L_co] | None = None, start: Start = AT_ONCE
     ) -> None:
-        self._target = target
+        self._named = target
         self._binding = binding
         self._definition = definition
         self._start = start
@@ -99,9 +99,14 @@ class Function(Generic[P, R, L_co]):
         return look_up, (self._target.app, self._target.function)
 
     @property
+    def _target(self) -> Target:
+        """Where its calls go: code that a worker runs stays within the deployment that it belongs to."""
+        return Target(self._binding.app, self._named.function) if self._binding.app else self._named
+
+    @property
     def name(self) -> str:
         """The name under which it is registered."""
-        return self._target.function
+        return self._named.function
 
     @property
     def app_name(self) -> str:
@@ -173,7 +178,7 @@ class Function(Generic[P, R, L_co]):
         the first call. Raises `InvalidError`.
         """
         start = Start(delay=delay, at=at, idempotency_key=idempotency_key)
-        return Function[P, R, L_co](self._target, self._binding, self._definition, start)
+        return Function[P, R, L_co](self._named, self._binding, self._definition, start)
 
     @property
     def hydrate(self) -> Dual[[], Function[P, R, L_co]]:

@@ -35,12 +35,21 @@ class Operator:
         try:
             data = json.loads((await self._ask(question)).body)
         except NoResponders as error:
-            raise NotFoundError(f"no controller serves an app {app!r} in environment {self._env!r}") from error
+            raise NotFoundError(await self._unserved(app)) from error
         except ConnectionError as error:
             raise ServiceError(f"the controllers of app {app!r} do not answer: none of them leads now") from error
         if "error" in data:
             raise ServiceError(f"the state of app {app!r} is not known: {data['error']}")
         return [FunctionStatus.from_dict(one) for one in data["functions"]]
+
+    async def _unserved(self, app: str) -> str:
+        """Why nobody answers for an app."""
+        state = await self.registry.state(unpin(app)[0])
+        if state is None:
+            return f"there is no app {app!r} in environment {self._env!r}: `busfn app list` shows what is deployed"
+        if state.stopped:
+            return f"app {app!r} is stopped: deploy it again"
+        return f"app {app!r} is deployed, and no controller serves it: start `busfn up`, or see `busfn health`"
 
     async def _ask(self, question: str) -> Message:
         """Between two leaders nobody answers for a moment: ask again."""
@@ -62,8 +71,13 @@ class Operator:
         return found[0]
 
     async def scale(self, target: Target, change: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Change scaling settings until the next deploy; returns all that are set now. Raises `InvalidError`."""
+        """Change scaling settings until the next deploy; returns all that are set now.
+
+        Raises `InvalidError`, and `NotFoundError` for a function that nobody serves.
+        """
         spec = await self.spec(target)
+        if spec is None:  # it may be one of an app that is only run
+            await self.function(target)
         merged = {name: value for name, value in change.items() if value is not None}
         _check_names(merged)
         base = spec.scaling if spec is not None else Scaling()

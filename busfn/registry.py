@@ -68,7 +68,8 @@ class Registry:
         state = await self.state(app)
         if state is None or state.stopped:
             what = "is not deployed" if state is None else "was stopped"
-            raise NotFoundError(f"app {app!r} {what} in environment {self._subjects.env!r}")
+            advice = "`busfn app list` shows what there is" if state is None else "deploy it again"
+            raise NotFoundError(f"app {app!r} {what} in environment {self._subjects.env!r}: {advice}")
         return await self.deployment(app, state.version)
 
     async def history(self, app: str) -> list[Deployment]:

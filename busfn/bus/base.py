@@ -51,6 +51,12 @@ class Delivery:
     """Place of the message in its stream."""
     deliveries: int
     """How often it was handed out, this time included."""
+    order: int = 0
+    """Its number among all that the consumer has handed out."""
+
+
+def nothing(_: Delivery) -> None:
+    """Nobody wants to know of it."""
 
 
 class Verdict(Enum):
@@ -191,9 +197,20 @@ class Queues(Protocol):
         ...
 
     def pull(
-        self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
+        self,
+        stream: str,
+        consumer: str,
+        capacity: Callable[[], int],
+        handler: Callable[[Delivery], None],
+        *,
+        inbox: str = "",
+        done: Callable[[Delivery], None] = nothing,
     ) -> Puller:
-        """Ask for at most ``capacity()`` unhandled deliveries at a time, now and whenever `Puller.wake` is called."""
+        """Ask for at most ``capacity()`` unhandled deliveries at a time, now and whenever `Puller.wake` is called.
+
+        ``done`` is called for each delivery that was handled or refused. With an ``inbox``, deliveries come on subjects
+        of one token below it, where another process may watch them.
+        """
         ...
 
     def settle(self, token: str, verdict: Verdict, *, delay: float = 0.0) -> None:

@@ -15,6 +15,7 @@ from busfn.bus.blobs import NatsBlobs
 from busfn.bus.frames import NO_RESPONDERS, Inbound, check_pattern, encode_headers, publish_frame
 from busfn.bus.history import NatsHistory
 from busfn.bus.jetstream import NatsQueues
+from busfn.bus.requests import Batch, Part, Request, Waiting, expire
 from busfn.bus.session import Session
 from busfn.bus.table import NatsTable
 from busfn.config import BusAddress
@@ -58,42 +59,6 @@ async def connect(
         await bus.close()
         raise
     return bus
-
-
-class _Request:
-    """A request that waits for its answer."""
-
-    __slots__ = ("each", "fragile", "future", "subject")
-
-    def __init__(
-        self, subject: str, future: asyncio.Future[Inbound], fragile: bool, each: Callable[[Inbound], None] | None
-    ) -> None:
-        self.subject = subject
-        self.future = future
-        self.fragile = fragile
-        self.each = each
-
-    def __call__(self, message: Inbound) -> None:
-        if self.future.done():
-            return
-        if self.each is not None and not message.status:
-            self.each(message)
-        else:
-            self.future.set_result(message)
-
-    def fail(self, error: Error) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def outcome(self, timeout: float) -> Inbound | Error:
-        """The answer, or why there is none."""
-        if not self.future.done():
-            _expire(self, timeout)
-        error = self.future.exception()
-        if isinstance(error, Error):
-            return error
-        answer = self.future.result()
-        return NoResponders(f"nobody serves {self.subject}") if answer.status == NO_RESPONDERS else answer
 
 
 class NatsSubscription:
@@ -276,8 +241,8 @@ class NatsBus:
         if self._session.closed:
             raise ClientClosed("the bus is closed")
         token = self._token()
-        waiting = self._slots[token] = _Request(subject, self._loop.create_future(), fragile, each)
-        timer = self._loop.call_later(timeout, _expire, waiting, timeout)
+        waiting = self._slots[token] = Request(subject, self._loop.create_future(), fragile, each)
+        timer = self._loop.call_later(timeout, expire, waiting, timeout)
         try:
             self.publish(subject, body, headers, self._prefix + token)
             answer = await waiting.future
@@ -290,19 +255,20 @@ class NatsBus:
 
     async def ask_each(self, messages: Sequence[Outgoing], *, timeout: float) -> list[Inbound | Error]:
         """Many fragile requests in one go; an error stands where no answer came within ``timeout`` seconds."""
-        waiting: dict[str, _Request] = {}
+        batch = Batch(len(messages), self._loop.create_future())
+        tokens = [self._token() for _ in messages]
         try:
-            for message in messages:
-                token = self._token()
-                request = _Request(message.subject, self._loop.create_future(), fragile=True, each=None)
-                waiting[token] = self._slots[token] = request
+            for number, (token, message) in enumerate(zip(tokens, messages, strict=True)):
+                self._slots[token] = Part(message.subject, batch, number)
                 self.publish(message.subject, message.body, message.headers, self._prefix + token)
-            await asyncio.wait([request.future for request in waiting.values()], timeout=timeout)
-            return [request.outcome(timeout) for request in waiting.values()]
+            await asyncio.wait([batch.full], timeout=timeout)
         finally:
-            for token, request in waiting.items():
+            for token in tokens:
                 self._slots.pop(token, None)
-                request.future.cancel()
+        return [
+            ConnectionError(f"no answer from {message.subject} within {timeout:g} s") if answer is None else answer
+            for message, answer in zip(messages, batch.answers, strict=True)
+        ]
 
     # events of the session
 
@@ -324,7 +290,7 @@ class NatsBus:
 
     def _refuse_requests(self, subject: str, error: Error) -> None:
         for slot in list(self._slots.values()):
-            if isinstance(slot, _Request) and slot.subject.lower() == subject:
+            if isinstance(slot, Waiting) and slot.subject.lower() == subject:
                 slot.fail(error)
 
     def _refuse_subscriptions(self, subject: str, queue: str, error: Error) -> None:
@@ -342,7 +308,7 @@ class NatsBus:
     def on_down(self) -> None:
         self.queues.void_pulls()
         for slot in list(self._slots.values()):
-            if isinstance(slot, _Request) and slot.fragile:
+            if isinstance(slot, Waiting) and slot.fragile:
                 slot.fail(ConnectionError("the connection was lost"))
 
     def on_up(self) -> None:
@@ -368,10 +334,6 @@ class NatsBus:
                 log.warning("the bus was closed without a last word from the server")
         await self._session.close()
         for slot in list(self._slots.values()):
-            if isinstance(slot, _Request):
+            if isinstance(slot, Waiting):
                 slot.fail(ClientClosed("the bus was closed while this request waited"))
         self._slots.clear()
-
-
-def _expire(waiting: _Request, timeout: float) -> None:
-    waiting.fail(ConnectionError(f"no answer from {waiting.subject} within {timeout:g} s"))

@@ -36,6 +36,7 @@ from busfn.bus.base import (
     StreamSpec,
     SubjectFull,
     Verdict,
+    nothing,
 )
 from busfn.bus.batch import store_batch
 from busfn.bus.configs import consumer_config, stream_config
@@ -152,10 +153,18 @@ class NatsQueues:
         return await self._bus.ask_each(named, timeout=timeout) if named else []
 
     def pull(
-        self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
+        self,
+        stream: str,
+        consumer: str,
+        capacity: Callable[[], int],
+        handler: Callable[[Delivery], None],
+        *,
+        inbox: str = "",
+        done: Callable[[Delivery], None] = nothing,
     ) -> NatsPuller:
         self._next_puller += 1
-        puller = NatsPuller(self._bus, self, stream, consumer, capacity, handler, self._next_puller)
+        inbox = inbox or f"{self._bus.inbox}.pull.{self._next_puller}"
+        puller = NatsPuller(self._bus, self, stream, consumer, capacity, handler, inbox, done)
         self._pullers.add(puller)
         return puller
 

@@ -18,6 +18,7 @@ from busfn.bus.base import (
     StreamSpec,
     SubjectFull,
     Verdict,
+    nothing,
 )
 from busfn.bus.layout import check_layout
 from busfn.bus.memory_stream import MemoryMessage, MemoryStream
@@ -39,12 +40,14 @@ class MemoryPuller:
         consumer: str,
         capacity: Callable[[], int],
         handler: Callable[[Delivery], None],
+        done: Callable[[Delivery], None],
     ) -> None:
         self._queues = queues
         self._stream = stream
         self._consumer = consumer
         self._capacity = capacity
         self._handler = handler
+        self._done = done
         self._coming = 0
         self._stopped = False
         stream.pullers_of(consumer).append(self)
@@ -70,6 +73,7 @@ class MemoryPuller:
         else:
             self._handler(delivery)
             self.wake()
+        self._done(delivery)
 
     def wake(self) -> None:
         """Capacity may have grown."""
@@ -166,9 +170,17 @@ class MemoryQueues:
         return True
 
     def pull(
-        self, stream: str, consumer: str, capacity: Callable[[], int], handler: Callable[[Delivery], None]
+        self,
+        stream: str,
+        consumer: str,
+        capacity: Callable[[], int],
+        handler: Callable[[Delivery], None],
+        *,
+        inbox: str = "",
+        done: Callable[[Delivery], None] = nothing,
     ) -> MemoryPuller:
-        puller = MemoryPuller(self, self._stream(stream), consumer, capacity, handler)
+        """No other process can watch an ``inbox`` in our memory."""
+        puller = MemoryPuller(self, self._stream(stream), consumer, capacity, handler, done)
         self.pullers.add(puller)
         return puller
 
@@ -184,7 +196,7 @@ class MemoryQueues:
         self.broker.post(lambda: self._settle(token, verdict, delay))
 
     def _settle(self, token: str, verdict: Verdict, delay: float) -> None:
-        sequence, _ = read_token(token)
+        sequence = read_token(token).sequence
         _, _, stream, name, *_ = token.split(".")
         consumer = self.broker.streams[stream].consumers.get(name)
         if consumer is not None:

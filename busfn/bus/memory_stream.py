@@ -64,6 +64,7 @@ class MemoryConsumer:
     leases: dict[int, asyncio.TimerHandle] = field(default_factory=dict[int, asyncio.TimerHandle])
     """Deliveries that are not settled, and when they are handed out again."""
     deliveries: dict[int, int] = field(default_factory=dict[int, int])
+    handed_out: int = 0
 
     def serve(self, pullers: list[Taker]) -> None:
         """Hand out what there is to those who have room, in turn."""
@@ -81,8 +82,10 @@ class MemoryConsumer:
     def _hand_out(self, sequence: int, stored: _Stored, puller: Taker) -> None:
         times = self.deliveries[sequence] = self.deliveries.get(sequence, 0) + 1
         self._lease(sequence, self.spec.ack_wait)
-        token = f"$JS.ACK.{self.spec.stream}.{self.spec.name}.{times}.{sequence}.{sequence}.0.{len(self.fresh)}"
-        puller.take(Delivery(stored.message, token, sequence, times))
+        self.handed_out += 1
+        place = f"{times}.{sequence}.{self.handed_out}"
+        token = f"$JS.ACK.{self.spec.stream}.{self.spec.name}.{place}.0.{len(self.fresh)}"
+        puller.take(Delivery(stored.message, token, sequence, times, self.handed_out))
 
     def _lease(self, sequence: int, seconds: float) -> None:
         self.leases[sequence] = asyncio.get_running_loop().call_later(seconds, self._lapse, sequence)

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from busfn.bus.base import Delivery, Verdict
 from busfn.bus.frames import Inbound
@@ -28,16 +28,26 @@ _LONGEST_PAUSE = 2.0
 _GONE = ("consumer deleted", "consumer not found", "stream deleted")
 
 
-def read_token(token: str) -> tuple[int, int]:
-    """Sequence in the stream and number of deliveries, from either form of ack subject.
+class Place(NamedTuple):
+    """What an ack subject tells."""
 
-    ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>...`` has 9 tokens; the second form has the domain and the
-    hash of the account before the stream.
+    sequence: int
+    """Place of the message in its stream."""
+    deliveries: int
+    order: int
+    """Number among all deliveries of the consumer."""
+
+
+def read_token(token: str) -> Place:
+    """Reads either form of ack subject; raises `ProtocolError`.
+
+    ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<order>...`` has 9 tokens; the second form has the domain and
+    the hash of the account before the stream.
     """
     parts = token.split(".")
     at = 4 if len(parts) == 9 else 6
     try:
-        return int(parts[at + 1]), int(parts[at])
+        return Place(int(parts[at + 1]), int(parts[at]), int(parts[at + 2]))
     except (IndexError, ValueError) as error:
         raise ProtocolError(f"not an ack subject: {token!r}") from error
 
@@ -56,7 +66,8 @@ class NatsPuller:
         consumer: str,
         capacity: Callable[[], int],
         handler: Callable[[Delivery], None],
-        number: int,
+        inbox: str,
+        done: Callable[[Delivery], None],
     ) -> None:
         self._bus = bus
         self._queues = queues
@@ -65,13 +76,16 @@ class NatsPuller:
         self._capacity = capacity
         self._handler = handler
         self._loop = asyncio.get_running_loop()
-        self._inbox = f"{bus.inbox}.pull.{number}"
+        self._done = done
+        self._inbox = inbox
         self._api = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._asked = 0
         self._pulls = 0
         self._scheduled = False
         self._stopped = False
-        self._heard = time.monotonic()
+        self._heard = self._patient_since = time.monotonic()
+        self._unanswered = False
+        """The server has lost what we asked for before, and has not said a word since."""
         self._pause = _FIRST_PAUSE
         self._repairing: asyncio.Task[None] | None = None
         self._subscription = bus.listen(f"{self._inbox}.*", self._receive)
@@ -80,7 +94,7 @@ class NatsPuller:
 
     @property
     def heard(self) -> float:
-        return self._heard if self._asked else time.monotonic()
+        return self._heard if self._asked or self._unanswered else time.monotonic()
 
     # asking
 
@@ -94,13 +108,15 @@ class NatsPuller:
         self._scheduled = False
         if self._stopped or self._repairing is not None or not self._bus.connected:
             return
-        batch = self._capacity() - self._asked
-        if batch > 0:
-            self._ask(batch)
+        capacity = self._capacity()
+        if capacity > 0 and self._asked <= capacity // 2:  # not a request for each message
+            self._ask(capacity - self._asked)
 
     def _ask(self, batch: int) -> None:
         if self._asked == 0:
-            self._heard = time.monotonic()
+            self._patient_since = time.monotonic()
+            if not self._unanswered:
+                self._heard = self._patient_since
         self._asked += batch
         self._pulls += 1
         request = {"batch": batch, "expires": int(EXPIRES * _NANO), "idle_heartbeat": int(HEARTBEAT * _NANO)}
@@ -114,28 +130,32 @@ class NatsPuller:
         """Two missed heartbeats: the server has lost our pulls without telling."""
         if self._stopped:
             return
-        if self._asked and self._bus.connected and time.monotonic() - self._heard > 2 * HEARTBEAT + 1.0:
+        if self._asked and self._bus.connected and time.monotonic() - self._patient_since > 2 * HEARTBEAT + 1.0:
             log.warning("%s on %s: no heartbeat, asking again", self._consumer, self._stream)
             self.void()
+            self._unanswered = True
             self.wake()
         self._timer = self._loop.call_later(HEARTBEAT, self._watch)
 
     # receiving
 
     def _receive(self, message: Inbound) -> None:
-        self._heard = time.monotonic()
+        self._heard = self._patient_since = time.monotonic()
+        self._unanswered = False
         status = message.status
         if status:
             self._notice(status, message)
             return
         self._pause = _FIRST_PAUSE
         self._asked = max(0, self._asked - 1)
+        place = read_token(message.reply)
+        delivery = Delivery(message, message.reply, place.sequence, place.deliveries, place.order)
         if self._stopped or self._capacity() < 1:
             self._queues.settle(message.reply, Verdict.NAK)
-            return
-        sequence, deliveries = read_token(message.reply)
-        self._handler(Delivery(message, message.reply, sequence, deliveries))
-        self.wake()
+        else:
+            self._handler(delivery)
+            self.wake()
+        self._done(delivery)
 
     def _notice(self, status: str, message: Inbound) -> None:
         """A pull has ended, or lives: 100 heartbeat, 404/408 nothing came, 409 see the text, 503 no such consumer."""

@@ -81,7 +81,7 @@ class EmbeddedServer:
         port: int = -1,
         token: str | None = None,
         max_payload: int = 1 << 20,
-        max_memory: int = 1 << 30,
+        max_memory: int = 4 << 30,
         max_file: int = 64 << 30,
         extra_config: str = "",
         jetstream: bool = True,

@@ -209,7 +209,10 @@ def _broke_off(error: Exception) -> bool:
 def _explain(error: Exception, url: str, address: BusAddress) -> Error:
     where, text = bare(url), str(error)
     if "authorization" in text.lower() or "authentication" in text.lower():
-        return AuthError(f"the server at {where} refused our credentials ({text.removeprefix('nats: ')})")
+        return AuthError(
+            f"the server at {where} refused our credentials ({text.removeprefix('nats: ')}):"
+            " check the token, or user and password, in BUSFN_URL (`busfn url` prints those of your own `busfn up`)"
+        )
     if wants_tls(url, address) and _broke_off(error):
         return ConnectionError(
             f"no TLS with the server at {where}: {text or 'no answer in time'}."
@@ -218,6 +221,6 @@ def _explain(error: Exception, url: str, address: BusAddress) -> Error:
     if isinstance(error, (OSError, asyncio.TimeoutError)):
         return ConnectionError(
             f"no NATS server answers at {where}: {text or 'no answer in time'}."
-            " Start one with `busfn up`, or set BUSFN_URL to where one runs"
+            " Set BUSFN_URL to where one runs; without it, `busfn up` starts one"
         )
     return ConnectionError(f"the server at {where} did not take us: {text}")

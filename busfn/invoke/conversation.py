@@ -69,6 +69,10 @@ class Switchboard:
             conversation.check(now, connected=connected)
 
 
+def _unheard(_answer: Answer, _reply: str) -> None:
+    """The conversation is over."""
+
+
 class Conversation:
     """One call: sends it, resends what was lost, passes answers on, ends once."""
 
@@ -103,6 +107,7 @@ class Conversation:
             return
         self._channel.close()
         self._channel = None
+        self._on_answer = _unheard  # who listens mostly refers to us: busy callers would have much garbage to collect
         self._board.remove(self)
         if self._call.payload.blob is not None:
             self._spawn(discard(self._link.bus, self._call.payload))

@@ -67,7 +67,8 @@ def unserved(target: Target) -> NoResponders:
     """The error for a function nobody serves."""
     return NoResponders(
         f"nobody serves {target.label}: no worker and no controller answers for it."
-        f" Start one with `busfn run`, `busfn worker`, or `with app.run():`"
+        " `busfn function list` shows what is deployed; start it with `busfn deploy`, `busfn run`, `busfn worker`, or"
+        " `with app.run():`"
     )
 
 

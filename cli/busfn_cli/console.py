@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,13 @@ from busfn.invoke.progress import Progress
 
 if TYPE_CHECKING:
     from rich import progress as rich_progress
+
+
+def nobody_reads() -> bool:
+    """Whether stdout is a pipe whose reader is gone, as after `| head -1`."""
+    poll = select.poll()
+    poll.register(1, select.POLLOUT)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 class Console:
@@ -74,7 +83,8 @@ class Console:
             if self._bars is not None:
                 self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
             else:
-                print(text, file=sys.stderr, flush=True)
+                with suppress(BrokenPipeError):  # who reads no more needs no more
+                    print(text, file=sys.stderr, flush=True)
 
     def _show_bar(self, progress: Progress) -> None:
         bars = self._bars = self._bars or _new_bars()

@@ -17,7 +17,7 @@ from busfn.deployment import Deployment
 from busfn.errors import Error, InvalidError
 from busfn.operating import Operator
 from busfn.refs import load, parse_ref, resolve
-from busfn_cli.console import Console
+from busfn_cli.console import Console, nobody_reads
 from busfn_cli.tracebacks import describe
 
 SERVED_WITHIN = 5.0
@@ -54,6 +54,8 @@ def deploy(request: DeployRequest, console: Console) -> int:
     except SystemExit:
         raise
     except BaseException as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            raise  # typer ends quietly
         console.error(describe(error))
         return 1
     return 0

@@ -34,7 +34,9 @@ async def _ask(client: Client) -> list[HostReport] | None:
         if whole.done():
             return
         if message.headers.get("Status") == "503":
-            whole.set_exception(ServiceError("no controller runs on this bus: start `busfn up`"))
+            env = client.link.subjects.env
+            start = "busfn up" if env == "main" else f"busfn up --env {env}"
+            whole.set_exception(ServiceError(f"no controller runs in environment {env!r}: start `{start}`"))
         elif message.body:
             found.append(HostReport.decode(message.body))
         else:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from busfn.client import Client
-from busfn.errors import Error
+from busfn.errors import Error, NotFoundError
 from busfn_cli.fleet import hosts
 from busfn_services.reports import HostReport, WorkerReport
 
-DEAF = 15.0
-"""Seconds without an answer of the bus after which a worker is deaf; an idle one hears of it every 5 s."""
+DEAF = 10.0
+"""Seconds without an answer of the bus after which a worker is deaf; its pulls are answered every 5 s at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ async def _bus(client: Client) -> Check:
         await client.link.bus.flush(5.0)
         trip = (time.perf_counter() - began) * 1000
         await client.link.bus.queues.latest(subjects.stream("JOBS"), subjects.job("health", "check", "none"))
+    except NotFoundError as error:
+        return Check("bus", False, f"{error}: nothing was started in environment {subjects.env!r} yet")
     except Error as error:
         return Check("bus", False, str(error))
     return Check("bus", True, f"{', '.join(client.address.servers)}, round trip {trip:.1f} ms, streams answer")
@@ -66,4 +68,5 @@ def _worker(worker: WorkerReport) -> Check:
     label = f"{worker.app}/{worker.function} version {worker.version}, {worker.state}"
     if worker.deaf_for < DEAF:
         return Check(what, True, label)
-    return Check(what, False, f"{label}, alive but deaf: the bus has not answered it for {worker.deaf_for:.0f} s")
+    text = f"{label}, alive but deaf: the bus has not answered it for {worker.deaf_for:.0f} s"
+    return Check(what, False, f"{text}; its host replaces it soon, and now with: busfn worker stop {worker.name}")

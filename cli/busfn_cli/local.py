@@ -18,7 +18,7 @@ from busfn.hostprocess import launch_host
 from busfn.refs import load, parse_ref, resolve
 from busfn.run import RunningApp
 from busfn.stack import Stack
-from busfn_cli.console import Console
+from busfn_cli.console import Console, nobody_reads
 from busfn_cli.entry import Arguments, parse_arguments
 from busfn_cli.target import AnyFunction, Target, choose
 from busfn_cli.tracebacks import describe
@@ -53,6 +53,8 @@ def run(request: RunRequest, console: Console) -> int:
     except SystemExit as exit_:
         return _exit_code(exit_, console)
     except BaseException as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            raise  # typer ends quietly
         console.error(describe(error))
         return EXIT_FAILURE
 

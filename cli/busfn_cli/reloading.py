@@ -6,20 +6,18 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from watchfiles import PythonFilter, watch
-
 from busfn.bus.base import Message
 from busfn.client import Client, ClientOptions
 from busfn.config import Settings, load_settings
-from busfn.errors import Error
+from busfn.errors import Error, InvalidError
 from busfn.spec import FunctionSpec
 from busfn.stack import Stack
+from busfn_cli.changes import changes
 from busfn_cli.console import Console
 from busfn_cli.remote import shown_address
 from busfn_cli.tracebacks import describe
@@ -42,6 +40,8 @@ class Code:
 
     directory: str
     functions: Sequence[FunctionSpec]
+    read_at: float
+    """Unix seconds; what was written later is not in it."""
 
 
 def serve(request: ServeRequest, console: Console) -> int:
@@ -66,13 +66,14 @@ def serve(request: ServeRequest, console: Console) -> int:
 
 def inspect_code(request: ServeRequest, console: Console) -> Code | None:
     """Import the app in a fresh process; None when that fails, which is reported then."""
+    began = time.time()
     command = [sys.executable, "-m", "busfn_cli.inspecting", request.ref, *(["-m"] if request.is_module else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         console.error(done.stderr.strip())
         return None
     found = json.loads(done.stdout.splitlines()[-1])
-    return Code(found["directory"], [FunctionSpec.from_dict(one) for one in found["functions"]])
+    return Code(found["directory"], [FunctionSpec.from_dict(one) for one in found["functions"]], began)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -90,36 +91,46 @@ class _Session:
         self._env = settings.env
         self._own_server = settings.address is None
         self._version = 0
+        self._followed: set[str] = set()
+        """Apps whose output is shown: code that changes may rename its app."""
 
     def run(self, code: Code) -> int:
         self._stack.connect_host()
         options = ClientOptions(address=self._stack.address, env=self._env, key=self._stack.key)
         client = Client.open(options)
         try:
-            client.link.portal.run(self._follow_logs(client, code.functions[0].app))
-            self._take(code)
+            self._take(code, client)
             self._console.result(f"ready {shown_address(self._stack.address, own=self._own_server)}")
-            self._reload(code)
+            self._reload(code, client)
         finally:
             self._stack.drain(2.0)
             client.close()
         return 0
 
-    def _take(self, code: Code) -> None:
-        """Have this code served, as the next version."""
+    def _take(self, code: Code, client: Client) -> None:
+        """Have this code served, as the next version. Raises `ConflictError` when somebody else serves its app."""
+        app = code.functions[0].app
+        if app not in self._followed:
+            self._followed.add(app)
+            client.link.portal.run(self._follow_logs(client, app))
         self._version += 1
         self._stack.serve([replace(spec, version=self._version) for spec in code.functions])
         names = ", ".join(spec.name for spec in code.functions)
-        self._console.note(f"{time.strftime('%H:%M:%S')} serving {code.functions[0].app}: {names}")
+        self._console.note(f"{time.strftime('%H:%M:%S')} serving {app}: {names}")
 
-    def _reload(self, code: Code) -> None:
-        stop = threading.Event()
-        for _changes in watch(code.directory, watch_filter=PythonFilter(), stop_event=stop, raise_interrupt=True):
+    def _reload(self, code: Code, client: Client) -> None:
+        for _ in changes(code.directory, code.read_at):
             fresh = inspect_code(self._request, self._console)
-            if fresh is not None:
-                self._take(fresh)
-            else:
+            if fresh is None or not self._taken(fresh, client):
                 self._console.note("the code before this change is served on")
+
+    def _taken(self, code: Code, client: Client) -> bool:
+        try:
+            self._take(code, client)
+        except InvalidError as error:
+            self._console.error(describe(error))
+            return False
+        return True
 
     async def _follow_logs(self, client: Client, app: str) -> None:
         def on_message(message: Message) -> None:

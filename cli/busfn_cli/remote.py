@@ -37,7 +37,7 @@ def connected(console: Console, env: str | None, *, signing: bool = False) -> Ge
             yield client
         finally:
             client.close()
-    except (typer.Exit, typer.Abort, typer.BadParameter):
+    except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):  # typer knows what to do about a `| head`
         raise
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import traceback
 from typing import cast
 
@@ -17,7 +18,9 @@ from busfn.tracebacks import files_of, user_traceback
 
 _DRIVEN = ("/site-packages/nats/", "/site-packages/cloudpickle/")
 """Packages that only we call; importing them here would cost every run its start-up time."""
-_is_one_of_ours = files_of(busfn, busfn_services, busfn_cli, asyncio, concurrent.futures, typer)
+_GENERATED = "<string>"
+"""Where the methods of data classes come from. A user's data class that refuses something does so in a file."""
+_is_one_of_ours = files_of(busfn, busfn_services, busfn_cli, asyncio, concurrent.futures, dataclasses, typer)
 
 
 def describe(error: BaseException) -> str:
@@ -30,7 +33,12 @@ def describe(error: BaseException) -> str:
 
 
 def _is_ours(file: str) -> bool:
-    return _is_one_of_ours(file) or any(part in file for part in _DRIVEN) or file.startswith("uvloop/")
+    return (
+        _is_one_of_ours(file)
+        or file == _GENERATED
+        or any(part in file for part in _DRIVEN)
+        or file.startswith("uvloop/")
+    )
 
 
 def _is_users(error: BaseException) -> bool:

@@ -18,12 +18,17 @@ from enum import IntEnum
 RECORDS = 128
 """Inputs or messages that one worker may hold."""
 RECORD_SIZE = 1024
+SLOTS = 1
+"""Inputs that one worker runs at once."""
 HEADER_SIZE = 64
 TABLE_SIZE = HEADER_SIZE + RECORDS * RECORD_SIZE
 
 _WAITING = struct.Struct("<i")
 _SECONDS = struct.Struct("<d")
-_MEAN_AT, _HEARD_AT, _WARY_AT = 8, 16, 24
+_ORDER = struct.Struct("<Q")
+_MEAN_AT, _HEARD_AT, _PINGED_AT = 8, 16, 24
+_TAKEN_AT = 32 - _ORDER.size
+"""One for each kind, from 1 on."""
 _WEIGHT = 0.2
 """Of a new measurement in the running mean."""
 _FIXED = struct.Struct("<BBBxIIIIIQdd32sHH")
@@ -41,6 +46,11 @@ class Kind(IntEnum):
     DIRECT = 1
     OVERFLOW = 2
     JOB = 3
+
+
+def pull_inbox(prefix: str, worker: str) -> str:
+    """Where a worker's deliveries come, a token for each `Kind` below it: its supervisor watches them, too."""
+    return f"{prefix}.{worker}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,21 +117,26 @@ class FlightTable:
 
     @property
     def heard(self) -> float:
-        """When the bus was last heard of, by a pull or a delivery (monotonic seconds); 0 for never."""
+        """When the bus was last heard of, by pings and by pulls alike (monotonic seconds); 0 for never."""
         return float(_SECONDS.unpack_from(self._map, _HEARD_AT)[0])
 
-    def set_heard(self, when: float) -> None:
-        """Note that a pull was answered or a delivery came (monotonic seconds). Loop thread only."""
-        _SECONDS.pack_into(self._map, _HEARD_AT, when)
-
     @property
-    def wary_until(self) -> float:
-        """Until when (monotonic seconds) the worker shall ask for nothing ahead of its turn; 0 for never."""
-        return float(_SECONDS.unpack_from(self._map, _WARY_AT)[0])
+    def pinged(self) -> float:
+        """When the worker last had a ping answered (monotonic seconds); 0 for never."""
+        return float(_SECONDS.unpack_from(self._map, _PINGED_AT)[0])
 
-    def be_wary(self, until: float) -> None:
-        """Workers of this function die. Supervisor only."""
-        _SECONDS.pack_into(self._map, _WARY_AT, until)
+    def hears(self, heard: float, pinged: float) -> None:
+        """Note when a pull was answered or a delivery came, and a ping (monotonic seconds). Loop thread only."""
+        _SECONDS.pack_into(self._map, _HEARD_AT, min(heard, pinged))
+        _SECONDS.pack_into(self._map, _PINGED_AT, pinged)
+
+    def taken(self, kind: Kind) -> int:
+        """Order of the last delivery of this kind that the worker has dealt with; 0 before the first."""
+        return int(_ORDER.unpack_from(self._map, _TAKEN_AT + _ORDER.size * kind)[0])
+
+    def set_taken(self, kind: Kind, order: int) -> None:
+        """Note that all deliveries up to this one are in the table, or were refused. Loop thread only."""
+        _ORDER.pack_into(self._map, _TAKEN_AT + _ORDER.size * kind, order)
 
     def fill(self, slot: int, entry: Entry) -> None:
         """Write a record; the supervisor sees it from the moment this returns."""

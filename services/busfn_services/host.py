@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -54,6 +54,9 @@ class Host:
         self._rescaling = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._specs: Sequence[FunctionSpec] = ()
+        self._ours: dict[str, FunctionSpec] = {}
+        """All that was served, by label; code that changes may lose functions."""
+        self._claimed: set[str] = set()
         self._detached = False
         self._shared = True
         """Others use the bus, too; otherwise it ends with our owner, and what is on it needs no tidying."""
@@ -126,24 +129,40 @@ class Host:
 
     async def _serve(self, specs: Sequence[FunctionSpec]) -> None:
         """Serve the functions from now on; again, for a new version of them or with other settings."""
+        if self._context is None:
+            await self._connect()
+        await self._claim({spec.app for spec in specs})
         if self._controller is None:
-            await self._begin(sorted({spec.app for spec in specs}))
-        self._specs = specs  # only now they are ours to tidy up
+            await self._begin()
+        self._specs = specs
+        self._ours |= {spec.label: spec for spec in specs}  # only now they are ours to tidy up
         assert self._controller is not None
         assert self._launcher is not None
         overrides = await self._registry.overrides() if self._registry else {}
         await self._controller.serve(with_overrides(map(Served, self._specs), overrides), self._launcher)
 
-    async def _begin(self, apps: Sequence[str]) -> None:
+    async def _connect(self) -> None:
         assert self._opening is not None
         context = self._context = await self._opening
-        registry = self._registry = Registry(context.bus, context.subjects)
+        self._registry = Registry(context.bus, context.subjects)
         if self._shared:
             self._stack.push_async_callback(context.bus.close)
-            for app in apps:
-                await refuse_if_deployed(registry, app)
-                await self._stack.enter_async_context(Lease(context.bus.table(context.subjects.table), app))
-                await registry.forget_overrides(app)
+
+    async def _claim(self, apps: set[str]) -> None:
+        """Make sure that nobody else serves these apps. Raises `ConflictError`."""
+        assert self._context is not None
+        assert self._registry is not None
+        context = self._context
+        for app in sorted(apps - self._claimed) if self._shared else ():
+            await refuse_if_deployed(self._registry, app)
+            await self._stack.enter_async_context(Lease(context.bus.table(context.subjects.table), app))
+            await self._registry.forget_overrides(app)
+            self._claimed.add(app)
+
+    async def _begin(self) -> None:
+        assert self._context is not None
+        assert self._registry is not None
+        context, registry = self._context, self._registry
         supervisor = self._supervisor = await self._stack.enter_async_context(Supervisor(context, self._forks))
         supervisor.on_change = self._on_change
         self._launcher = ProcessLauncher(supervisor)
@@ -192,13 +211,13 @@ class Host:
         try:
             async with asyncio.timeout(FAREWELL):
                 if self._context.bus.connected:
-                    await _tidy(self._context, self._specs)
+                    await _tidy(self._context, self._ours.values())
                 await self._stack.aclose()
         except (Error, TimeoutError) as error:
             logger.warning("what this run left on the bus could not be removed: %s", error)
 
 
-async def _tidy(context: HostContext, specs: Sequence[FunctionSpec]) -> None:
+async def _tidy(context: HostContext, specs: Iterable[FunctionSpec]) -> None:
     """Take what the app leaves behind off a bus that others use, too."""
     for spec in specs:
         for consumer in consumers(context.subjects, spec.app, spec.name):

@@ -26,7 +26,7 @@ Note = Callable[[str], None]
 
 
 class KeptChild:
-    """A process of ours that is started again when it dies; use it with ``async with``."""
+    """A process of ours that is started again when it dies; use it with ``async with``, and `wait_ready`."""
 
     def __init__(self, name: str, module: str, orders: Orders, note: Note) -> None:
         self._name = name
@@ -40,13 +40,16 @@ class KeptChild:
 
     async def __aenter__(self) -> KeptChild:
         self._keeper = asyncio.create_task(self._keep())
+        return self
+
+    async def wait_ready(self) -> None:
+        """Until it has said that it is; raises `ServiceError` when it ends before, or takes too long."""
+        assert self._keeper is not None
         ready = asyncio.create_task(self._ready.wait())
         await asyncio.wait((ready, self._keeper), timeout=READY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             ready.cancel()
-            await self.__aexit__()
             raise ServiceError(f"the {self._name} did not get ready; its messages are above")
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stopping = True

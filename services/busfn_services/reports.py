@@ -34,6 +34,8 @@ class WorkerReport:
     """Seconds that a message takes on average; 0 before the first has finished."""
     running_for: float = 0.0
     """Seconds since the input that runs longest was started; 0 while none runs."""
+    running: int = 0
+    """Inputs that it runs now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,9 +50,11 @@ class Station:
             stack.enter_context(Lock(self._options.folder, self._options.runtime))
             orders = await self._open_bus(stack)
             # In this order, so that the controller goes first: nobody starts workers on a host that is being stopped.
-            for name, module in (("host", "agentd"), ("controller", "controllerd")):
-                child = KeptChild(name, f"busfn_services.{module}", orders, self._note)
-                await stack.enter_async_context(child)
+            children = [
+                await stack.enter_async_context(KeptChild(name, f"busfn_services.{module}", orders, self._note))
+                for name, module in (("host", "agentd"), ("controller", "controllerd"))
+            ]
+            await asyncio.gather(*(child.wait_ready() for child in children))
             if self._server is not None:
                 self._announce(orders)
                 stack.callback(self._options.runtime.unlink, missing_ok=True)

@@ -10,16 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import durable
 
 from busfn import Function
-from busfn.binding import DEFAULT
 from busfn.bus.server import EmbeddedServer
-from busfn.streams import consumers, streams
 
 BUSFN = str(Path(sys.executable).parent / "busfn")
 APP = durable.__file__
@@ -130,15 +127,6 @@ def until(condition: Callable[[], object], patience: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
-
-
-def shorten_leases(function: str, seconds: float) -> None:
-    """Make the consumers first, as an operator may: hosts leave alone what exists. They renew leases every 10 s."""
-    link = DEFAULT.require("a test").link
-    for stream in streams(link.subjects):
-        link.portal.run(link.bus.queues.ensure_stream(stream))
-    for consumer in consumers(link.subjects, "durable", function):
-        link.portal.run(link.bus.queues.ensure_consumer(replace(consumer, ack_wait=seconds)))
 
 
 def busfn(*args: str) -> str:

@@ -217,6 +217,6 @@ def test_when_the_bus_was_heard_is_kept_beside_the_rest_of_the_header(both):
     assert supervisor.heard == 0
     worker.set_waiting(3)
     worker.measured(0.25)
-    worker.set_heard(12.5)
+    worker.hears(12.5, 13.0)
     worker.fill(0, ENTRY)
     assert (supervisor.waiting, supervisor.mean, supervisor.heard) == (3, 0.25, 12.5)

@@ -89,6 +89,8 @@ def stop(
     from busfn_cli.remote import connected
 
     with Console() as console, connected(console, env) as client:
+        if client.link.portal.run(Operator(client).registry.state(name)) is None:
+            _unknown(console, name)
         if not yes:
             typer.confirm(f"Stop the app {name!r}?", abort=True)
         stopped = client.link.portal.run(Operator(client).registry.stop(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,6 +30,9 @@ def list_(
 
     with Console() as console, connected(console, env) as client:
         rows = client.link.portal.run(_functions(Operator(client), app))
+        if app and not rows:
+            console.error(f"Error: there is no deployed app {app!r}; `busfn app list` shows what there is")
+            raise typer.Exit(1)
         if as_json:
             console.result(json.dumps(rows))
         else:
@@ -84,18 +88,21 @@ def scale(
 def parse(ref: str) -> tuple[str, str]:
     """App and function; a usage error for anything else."""
     app, slash, function = ref.partition("/")
-    if not slash or not app or not function:
+    if not slash or not app or not function or "/" in function:
         raise typer.BadParameter(f"{ref!r} is no function: write it as APP/FUNCTION", param_hint="APP/FUNCTION")
     return app, function
 
 
 async def _functions(operator: Operator, app: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
+    overrides = await operator.registry.overrides()
     for name, state in (await operator.registry.states()).items():
         if state.stopped or app not in ("", name):
             continue
         for spec in (await operator.registry.deployment(name, state.version)).functions:
-            scaling = spec.scaling
+            override = overrides.get((name, spec.name))
+            holds = override is not None and override.version == state.version
+            scaling = replace(spec.scaling, **override.settings) if override and holds else spec.scaling
             rows.append(
                 {
                     "function": f"{name}/{spec.name}", "version": state.version, "timeout": spec.timeout,

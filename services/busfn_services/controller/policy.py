@@ -44,7 +44,7 @@ class WorkerView:
     running_for: float = 0.0
     """Seconds since the input that runs longest was started; 0 while none runs."""
     running: int = 1
-    """Inputs that it runs while it is busy."""
+    """Inputs that it runs, if it is busy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from busfn_services.handon import Context
 LOOK_EVERY = 10.0
 """Seconds after which the registry is read even though nobody said that it has changed."""
 
+MARGIN = 0.05
+"""Seconds after which what was not settled is."""
+
 logger = logging.getLogger("busfn.controller")
 
 
@@ -46,8 +49,8 @@ class ControllerService:
             stack.push_async_callback(self._controller.close)
             await self._registry.watch(self._changed.set)
             await self._context.bus.subscribe(self._context.subjects.question("fleet", "hosts"), self._on_question)
-            self._context.bus.on_reconnect(self._changed.set)
-            await asyncio.sleep(self._fleet.unsettled_for)
+            self._context.bus.on_reconnect(self._on_return)
+            self._wake_when_settled()
             await self._keep_serving(stop)
         return 0
 
@@ -89,6 +92,17 @@ class ControllerService:
 
     def _leads(self) -> bool:
         return self._election.leading and not self._fleet.unsettled_for
+
+    def _on_return(self) -> None:
+        """The bus is back: hosts have not reported while it was away, so we do not know yet what runs."""
+        self._changed.set()
+        self._fleet.settle()
+        self._wake_when_settled()
+
+    def _wake_when_settled(self) -> None:
+        """Calls are taken, and wait, from the beginning; workers are started once we know which there are."""
+        seconds = self._fleet.unsettled_for + MARGIN
+        asyncio.get_running_loop().call_later(seconds, self._controller.wake_all)
 
     def _on_lead(self) -> None:
         self._note("this controller leads" if self._election.leading else "another controller leads")

@@ -22,7 +22,7 @@ def status_of(
         ready=phases.count(Phase.READY),
         starting=phases.count(Phase.STARTING),
         draining=phases.count(Phase.LEAVING),
-        running=sum(worker.busy for worker in workers),
+        running=sum(worker.running for worker in workers if worker.busy),
         reason=reason,
         failure=failure,
     )

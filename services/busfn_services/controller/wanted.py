@@ -20,7 +20,7 @@ class Served:
 
 def versions_in_use(states: Mapping[str, AppState], pins: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
     """App and version of everything that has to be served."""
-    alive = {app: state.version for app, state in states.items() if not state.stopped}
+    alive = _alive(states)
     return set(alive.items()) | {(app, version) for app, version in pins if app in alive}
 
 
@@ -31,15 +31,21 @@ def of_registry(
 ) -> list[Served]:
     """The functions of all deployed apps, and of versions that somebody insists on under names of their own."""
     served: list[Served] = []
-    for app, state in states.items():
-        deployment = deployments.get((app, state.version))
-        if deployment is not None and not state.stopped:
+    alive = _alive(states)
+    for app, version in alive.items():
+        deployment = deployments.get((app, version))
+        if deployment is not None:
             served += [_served(spec, app, deployment) for spec in deployment.functions]
     for app, version in pins:
         deployment = deployments.get((app, version))
-        if deployment is not None:
+        if deployment is not None and app in alive:
             served += [_served(spec, pinned(app, version), deployment) for spec in deployment.functions]
     return served
+
+
+def _alive(states: Mapping[str, AppState]) -> dict[str, int]:
+    """The current versions of apps that are not stopped."""
+    return {app: state.version for app, state in states.items() if not state.stopped}
 
 
 def with_overrides(served: Iterable[Served], overrides: Mapping[tuple[str, str], Override]) -> list[Served]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import signal
@@ -14,13 +15,15 @@ from dataclasses import asdict
 from typing import Any
 
 from busfn.bus.base import Message, Verdict
+from busfn.errors import Error
 from busfn.ids import new_call_id
 from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
-from busfn_services.flight import Entry, FlightTable
+from busfn_services.flight import Entry, FlightTable, Kind, pull_inbox
 from busfn_services.handon import beat
 from busfn_services.marks import NOBODY, MarkedOutput, Piece
 from busfn_services.supervisor.context import HostContext
+from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.logs import Echo, LogSink, pump
 from busfn_services.supervisor.rescue import Rescue
@@ -35,11 +38,12 @@ LAST_WORDS = 0.5
 """Seconds to read what a dead worker has printed."""
 RESCUE_PATIENCE = 5.0
 """Seconds after which a dead worker is replaced, whether or not its messages could be put back by then."""
-WARY = 60.0
-"""Seconds after the loss of a worker in which the others of its function ask for nothing ahead of its turn: a message
-that is on its way to a worker when that dies is known to nobody, and waits for its lease to run out."""
 TIMEOUT_SIGNAL = signal.SIGUSR2
+PING_EVERY = 2.0
+"""Seconds between pings of the bus: who does not hear it cannot tell whether workers should."""
 
+
+logger = logging.getLogger("busfn.supervisor")
 
 OnChange = Callable[[Worker], None]
 
@@ -62,14 +66,15 @@ class Supervisor:
         self._pumps: dict[Worker, list[asyncio.Task[None]]] = {}
         self._cancelled: dict[str, float] = {}
         """When (monotonic seconds) the bodies of cancelled calls must be gone."""
-        self._wary: dict[str, float] = {}
-        """Until when (monotonic seconds) the workers of functions are wary, by label."""
+        self._answered = 0.0
+        """When (monotonic seconds) the bus last answered us."""
         self.workers: dict[str, Worker] = {}
 
     async def __aenter__(self) -> Supervisor:
         await self._context.bus.subscribe(self._context.subjects.all_of("ctl"), self._on_cancel)
         self._spawn(self._read_forks())
         self._spawn(self._scan())
+        self._spawn(self._ping())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -85,9 +90,10 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         table_fd = FlightTable.create_file()
         out, err = os.pipe(), os.pipe()
-        worker = Worker(name, spec, FlightTable(table_fd), ours, time.monotonic())
+        deliveries = Deliveries(self._context.bus, pull_inbox(self._context.address.inbox_prefix, name))
+        worker = Worker(name, spec, FlightTable(table_fd), ours, deliveries, time.monotonic())
         self.workers[name] = worker
-        worker.table.be_wary(self._wary.get(spec.label, 0.0))
+        self._spawn(deliveries.watch())
         token = secrets.token_hex(16)
         self._forks.fork({**self._config(worker), "log_token": token}, [theirs.fileno(), table_fd, out[1], err[1]])
         theirs.close()
@@ -158,13 +164,14 @@ class Supervisor:
         del self.workers[worker.name]
         if code and not worker.failure and not worker.dismissed:
             self._report(worker, code)
-            self._warn(worker.spec.label)
             if was is State.STARTING:
                 worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
         entries = [entry for _, entry in worker.table.entries()]
+        taken = {kind: worker.table.taken(kind) for kind in Kind}
         worker.table.close()
         rescue = self._spawn(self._rescue.all(worker, entries, self._cancelled))
-        await asyncio.wait({rescue}, timeout=RESCUE_PATIENCE)  # the bus may be away
+        unread = self._spawn(worker.deliveries.hand_back(taken, {entry.token for entry in entries}))
+        await asyncio.wait({rescue, unread}, timeout=RESCUE_PATIENCE)  # the bus may be away
         worker.gone.set()
         self.on_change(worker)
 
@@ -177,14 +184,10 @@ class Supervisor:
 
     def _report(self, worker: Worker, code: int) -> None:
         why = "was over its timeout and killed" if worker.killed_for else describe_exit(code)
+        if worker.deaf:
+            why = "did not hear the bus any more and was killed"
         text = f"busfn: worker {worker.name} (pid {worker.pid}) {why}\n"
         self._sink(worker, "err").write(Piece(NOBODY, text.encode()))
-
-    def _warn(self, label: str) -> None:
-        until = self._wary[label] = time.monotonic() + WARY
-        for worker in self.workers.values():
-            if worker.spec.label == label and worker.state is not State.GONE:
-                worker.table.be_wary(until)
 
     def _sink(self, worker: Worker, stream: str) -> LogSink:
         return LogSink(
@@ -206,6 +209,15 @@ class Supervisor:
                     self._check_start(worker, now)
                 elif worker.state is not State.GONE:
                     self._look_after(worker, now)
+
+    async def _ping(self) -> None:
+        while True:
+            try:
+                await self._context.bus.flush()
+                self._answered = time.monotonic()
+            except Error as error:
+                logger.info("the bus does not answer: %s", error)
+            await asyncio.sleep(PING_EVERY)
 
     def _check_start(self, worker: Worker, now: float) -> None:
         limit = worker.spec.startup_timeout
@@ -230,6 +242,7 @@ class Supervisor:
         if self._cancelled:
             self._end_cancelled(worker, entries, now)
         worker.idle_since = 0.0 if entries else worker.idle_since or now
+        self._check_hearing(worker, now)
         for duty, entry in worker.watch.duties(entries, now):
             if duty is Duty.RENEW:
                 self._context.bus.queues.settle(entry.token, Verdict.PROGRESS)
@@ -240,6 +253,13 @@ class Supervisor:
             elif worker.killed_for is None:
                 worker.killed_for = entry
                 worker.signal(signal.SIGKILL)
+
+    def _check_hearing(self, worker: Worker, now: float) -> None:
+        """One that is deaf keeps a place in the queue group and answers nobody; a busy one is left to its timeout."""
+        bus_answers = now - self._answered < 2 * PING_EVERY
+        if worker.hearing.deaf(worker.table.pinged, now, bus_answers=bus_answers) and worker.idle_since:
+            worker.deaf = True
+            worker.signal(signal.SIGKILL)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

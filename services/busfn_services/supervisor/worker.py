@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from busfn.spec import FunctionSpec
-from busfn_services.flight import Entry, FlightTable
+from busfn_services.flight import SLOTS, Entry, FlightTable
+from busfn_services.supervisor.deliveries import Deliveries
+from busfn_services.supervisor.hearing import Hearing
 from busfn_services.supervisor.watch import Watch
 
 
@@ -24,6 +26,10 @@ class State(Enum):
     READY = "ready"
     DRAINING = "draining"
     GONE = "gone"
+
+
+LEAVE_PATIENCE = 1.0
+"""Seconds a server may take to hear that we do not watch a worker's deliveries any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,8 @@ class Load:
     """Seconds that a message takes on average; 0 before the first has finished."""
     running_for: float = 0.0
     """Seconds since the input that runs longest was started; 0 while none runs."""
+    running: int = 0
+    """Inputs that it runs; one that was just taken counts."""
 
 
 @dataclass(eq=False)
@@ -53,6 +61,7 @@ class Worker:
     spec: FunctionSpec
     table: FlightTable
     socket: socket.socket
+    deliveries: Deliveries
     since: float
     state: State = State.STARTING
     pid: int = 0
@@ -62,9 +71,13 @@ class Worker:
     """The input for whose sake it was killed, when it was over its time."""
     dismissed: bool = False
     """Its end is wanted, however it comes."""
+    deaf: bool = False
+    """It was killed because it did not hear the bus."""
     idle_since: float = 0.0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     watch: Watch = field(init=False)
+    hearing: Hearing = field(default_factory=Hearing)
+    _draining: asyncio.Future[None] | None = None
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.spec.timeout)
@@ -82,13 +95,19 @@ class Worker:
             held=sum(1 for entry in entries if entry.token),
             mean_run=self.table.mean,
             running_for=max((now - entry.started for entry in entries if entry.started), default=0.0),
+            running=min(len(entries), SLOTS),
         )
 
     def drain(self) -> None:
         """Ask it to finish what it has and leave."""
         if self.state in (State.STARTING, State.READY):
             self.state = State.DRAINING
-            self._tell({"op": "drain"})
+            self._draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        leaving = asyncio.ensure_future(self.deliveries.leave())
+        await asyncio.wait({leaving}, timeout=LEAVE_PATIENCE)
+        self._tell({"op": "drain"})
 
     def kill(self) -> None:
         """End it now; what it ran is run again elsewhere."""

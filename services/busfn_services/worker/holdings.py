@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from busfn.protocol.envelope import Call
 from busfn_services.flight import RECORDS, Kind
@@ -13,6 +13,8 @@ from busfn_services.worker.limiter import FORESEEN, MOST_WORK, Limiter
 CUT_AFTER = 0.050
 """Seconds after which what still waits behind a running body is given away, so that short work is not trapped behind
 long."""
+MOST_STORING = 16
+"""Messages whose bodies are done and whose outcomes are still being stored, beside which others may be taken."""
 _LOOK_AGAIN = 0.010
 """Seconds until the next look while nothing runs: what waits is still being fetched."""
 
@@ -20,13 +22,12 @@ _LOOK_AGAIN = 0.010
 class Holdings:
     """The messages that were taken and are not settled."""
 
-    def __init__(self, limiter: Limiter, wary_until: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
-        self._wary_until = wary_until
-        """Until when (monotonic seconds) nothing is asked for ahead of its turn."""
         self._free = list(range(RECORDS))
         self._jobs: dict[Job, float] = {}
         """When (monotonic seconds) each was taken."""
+        self._storing: set[Job] = set()
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs)
@@ -39,16 +40,18 @@ class Holdings:
 
     def spare(self) -> int:
         """Messages that may be taken at once."""
-        return self._limiter.room() if self._free else 0
+        return self._limiter.room() if self._free and len(self._storing) < MOST_STORING else 0
 
     def room(self) -> int:
         """Messages that may be asked for: by the time they are here, there is room for them."""
-        return self.spare() or (self._limiter.ahead(self._work()) if self._free and not self._wary() else 0)
+        if not self._free or len(self._storing) >= MOST_STORING:
+            return 0
+        return self._limiter.room() or self._limiter.ahead(self._work())
 
     def soon(self) -> float | None:
         """Seconds until a message may be asked for ahead of its turn; None when that is not to be foreseen."""
         mean = self._limiter.mean
-        if mean is None or mean > FORESEEN or self._limiter.messages != self._limiter.slots or self._wary():
+        if mean is None or mean > FORESEEN or self._limiter.messages != self._limiter.slots:
             return None
         return self._work() - MOST_WORK
 
@@ -69,15 +72,22 @@ class Holdings:
             self._limiter.shed(rest[1] - rest[0])
         return rest
 
+    def ran(self, job: Job, mean: float) -> None:
+        """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
+        job.over = True
+        if job.tail is not None:
+            self._storing.add(job)
+        self._limiter.release(job.inputs)
+        if mean > 0:
+            self._limiter.observe(mean)
+
     def release(self, job: Job) -> None:
         """It is settled."""
         del self._jobs[job]
         self._free.append(job.slot)
-        self._limiter.release(job.inputs)
-
-    def observe(self, mean: float) -> None:
-        """An input took so many seconds."""
-        self._limiter.observe(mean)
+        self._storing.discard(job)
+        if not job.over:
+            self._limiter.release(job.inputs)
 
     def trapped(self) -> list[Job]:
         """What has waited for too long behind a body that runs; while none runs, its turn comes as soon as it can."""
@@ -90,10 +100,6 @@ class Holdings:
         """Seconds until something may be trapped; None when nothing waits."""
         waiting = [taken for job, taken in self._jobs.items() if job.remaining]
         return max(_LOOK_AGAIN, min(waiting) + CUT_AFTER - time.monotonic()) if waiting else None
-
-    def _wary(self) -> bool:
-        until = self._wary_until()
-        return until > 0 and time.monotonic() < until
 
     def _work(self) -> float:
         """Seconds that it all will still take, as far as can be told."""

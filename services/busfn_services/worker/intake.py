@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -36,6 +37,7 @@ from busfn_services.worker.outlet import Outlet
 from busfn_services.worker.starts import Ruling, Starts, lost_hosts
 
 HEARING_EVERY = 1.0
+"""Seconds between pings of the bus, for the supervisor to see that we hear it."""
 TURN_PAUSE = 1.0
 """Seconds between looks whether it is the turn of a message that may take its host down."""
 
@@ -43,19 +45,21 @@ TURN_PAUSE = 1.0
 class Intake:
     """Takes messages for one function, and holds them until they are settled."""
 
-    def __init__(self, link: Link, spec: FunctionSpec, table: FlightTable, jobs: Jobs, worker: str) -> None:
+    def __init__(self, link: Link, spec: FunctionSpec, table: FlightTable, jobs: Jobs, worker: str, inbox: str) -> None:
         self._link = link
         self._bus = link.bus
         self._spec = spec
         self._table = table
         self._jobs = jobs
         self._worker = worker
+        self._inbox = inbox
         self._outcomes = Outcomes(link, spec)
-        self._held = Holdings(Limiter(once=spec.single_use_containers), lambda: table.wary_until)
+        self._held = Holdings(Limiter(once=spec.single_use_containers))
         self._pullers: list[Puller] = []
         self._member: Subscription | None = None
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
+        self._hearing: asyncio.Task[None] | None = None
         self._foresight: asyncio.TimerHandle | None = None
         self._relief: asyncio.TimerHandle | None = None
         self.on_finished: Callable[[], None] | None = None
@@ -67,19 +71,28 @@ class Intake:
         """Pull from both queues and join the queue group."""
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
-            handler = partial(self._on_delivery, kind)
-            self._pullers.append(self._bus.queues.pull(consumer.stream, consumer.name, self._held.room, handler))
-        self.note_hearing()
+            puller = self._bus.queues.pull(
+                consumer.stream,
+                consumer.name,
+                self._held.room,
+                partial(self._on_delivery, kind),
+                inbox=f"{self._inbox}.{kind.value}",
+                done=partial(self._note_taken, kind),
+            )
+            self._pullers.append(puller)
+        self._hearing = asyncio.create_task(self._note_hearing())
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
             subject = subjects.function(app, name)
             self._member = await self._bus.subscribe(subject, self._on_direct, queue=QUEUE_GROUP)
 
-    def note_hearing(self) -> None:
-        """Let the supervisor see, once a second, when the bus last answered us: alive is not enough to be healthy."""
-        if self._bus.connected:
-            self._table.set_heard(min(puller.heard for puller in self._pullers))
-        self._link.portal.loop.call_later(HEARING_EVERY, self.note_hearing)
+    async def _note_hearing(self) -> None:
+        """Let the supervisor see when the bus last answered us: alive is not enough to be healthy."""
+        while True:
+            with suppress(Error):  # the time that passes says it
+                await self._bus.flush()  # while we are busy we ask for nothing else
+                self._table.hears(min(puller.heard for puller in self._pullers), time.monotonic())
+            await asyncio.sleep(HEARING_EVERY)
 
     async def leave(self) -> None:
         """Take nothing more; on return everything that was taken is done and answered."""
@@ -92,6 +105,8 @@ class Intake:
         while self._held or self._background.busy:
             self._background.changed.clear()
             await self._background.changed.wait()
+        if self._hearing is not None:
+            self._hearing.cancel()
         await self._bus.flush()
 
     def _on_direct(self, message: Message) -> None:
@@ -115,6 +130,9 @@ class Intake:
         else:
             turned_away = 1 if call.not_before else 0  # it came too early before
             self._accept(call, kind, delivery.token, delivery.sequence, again=delivery.deliveries > 1 + turned_away)
+
+    def _note_taken(self, kind: Kind, delivery: Delivery) -> None:
+        self._table.set_taken(kind, delivery.order)
 
     def _turn_away(self, kind: Kind, delivery: Delivery) -> None:
         """What cannot be run is not lost without a trace when it was queued."""
@@ -297,23 +315,26 @@ class Intake:
 
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
-        job.over = True
+        self._held.ran(job, mean)
         if mean > 0:
-            self._held.observe(mean)
             self._table.measured(mean * job.inputs)
+        self._ask_for_more()
 
     def forget(self, job: Job) -> None:
-        """It is settled, and everything of it was sent: make room for others."""
+        """It is settled, and everything of it was sent."""
         self._table.clear(job.slot)
         self._held.release(job)
         if job.control is not None:
             job.control.close()
         self._background.changed.set()
+        self._ask_for_more()
+        if self.on_finished is not None:
+            self.on_finished()
+
+    def _ask_for_more(self) -> None:
         for puller in self._pullers:
             puller.wake()
         self._look_ahead()
-        if self.on_finished is not None:
-            self.on_finished()
 
 
 def _entry(job: Job) -> Entry:

@@ -72,7 +72,7 @@ class Job:
 
     def work(self, mean: float, now: float) -> float:
         """Seconds that it will still take, when an input takes ``mean`` seconds."""
-        running = max(0.0, self.started_at + mean - now) if self.started_at else 0.0
+        running = max(0.0, self.started_at + mean - now) if self.running else 0.0
         return self.remaining * mean + running
 
     def take(self, most: int) -> range:

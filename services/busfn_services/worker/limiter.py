@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from busfn_services.flight import SLOTS
+
 MOST_WORK = 0.002
 """Seconds of estimated work that may be held beyond the free slots."""
 MOST_MESSAGES = 64
@@ -19,7 +21,7 @@ MOST_GROWTH = 4.0
 class Limiter:
     """Counts what is held; one thread only."""
 
-    slots: int = 1
+    slots: int = SLOTS
     once: bool = False
     """A single message in all."""
     messages: int = 0

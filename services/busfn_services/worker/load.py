@@ -27,8 +27,18 @@ def load_function(spec: FunctionSpec) -> tuple[ModuleType, Callable[..., Any]]:
     return module, found
 
 
-def bind_apps(module: ModuleType, client: Client) -> None:
-    """Let the functions of the module's apps be called from here."""
+def bind_apps(module: ModuleType, client: Client, raw: Callable[..., Any], token: str) -> None:
+    """Let the functions of the module's apps be called from here.
+
+    What ``raw``, the function that we serve, calls of its own app stays within its deployment, which ``token`` names:
+    it may be pinned to a version, bear another name, or include the app.
+    """
     for value in list(vars(module).values()):
         if isinstance(value, App):
             value.binding.client = client
+            if value.name != token and _has(value, raw):
+                value.binding.app = token
+
+
+def _has(app: App, raw: Callable[..., Any]) -> bool:
+    return any(one.app is not None and one.get_raw_f() is raw for one in app.functions.values())

@@ -22,7 +22,7 @@ from busfn.context import WORKER_VARIABLE
 from busfn.spec import FunctionSpec
 from busfn.sync import LoopThread
 from busfn.tracebacks import user_traceback
-from busfn_services.flight import FlightTable
+from busfn_services.flight import FlightTable, pull_inbox
 from busfn_services.ours import is_framework_file
 from busfn_services.worker.discovery import Discovery
 from busfn_services.worker.executor import Executor
@@ -113,7 +113,7 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     except BaseException as error:
         supervisor.tell(event="failed", text=user_traceback(error, is_framework_file))
         return EXIT_STARTUP
-    bind_apps(module, client)
+    bind_apps(module, client, raw, config.spec.app)
     DEFAULT.client = client
     executor = Executor(config.spec, raw, client.link.codecs, config.worker)
     output.follow(executor)
@@ -124,7 +124,8 @@ def _serve(
     config: WorkerConfig, client: Client, executor: Executor, table: FlightTable, supervisor: SupervisorLink
 ) -> int:
     jobs = Jobs()
-    intake = Intake(client.link, config.spec, table, jobs, config.worker)
+    inbox = pull_inbox(config.address.inbox_prefix, config.worker)
+    intake = Intake(client.link, config.spec, table, jobs, config.worker, inbox)
     discovery = Discovery(client.link, config.spec, config.worker, executor.raw, intake.outbox.stats)
 
     async def drain() -> None:

@@ -8,7 +8,8 @@ from threading import Event
 
 import pytest
 from clusters import Cluster
-from sites import APP, Service, in_background, named, shorten_leases
+from leases import shorten_leases
+from sites import APP, Service, in_background, named
 
 from busfn.protocol.subjects import Subjects
 from busfn.streams import streams
@@ -49,7 +50,7 @@ def test_a_leader_is_killed_while_results_are_stored_and_read(
 ) -> None:
     size = 1000 if full else 200
     if not full:
-        shorten_leases("logged", 5.0)
+        shorten_leases("durable", "logged", 5.0)
     service = Service(f"{APP}::logged", 2).wait_ready()
     try:
         calls = [named("logged").spawn(path, x) for x in range(size)]

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from leases import shorten_leases
 from proxies import Proxy
-from sites import Site, named, shorten_leases, until
+from sites import Site, named, until
 
 from busfn.binding import DEFAULT
 
@@ -25,8 +26,8 @@ def test_hosts_that_stand_still_or_are_cut_off_lose_their_leases_and_are_told(
     site: Site, path: str, full: bool
 ) -> None:
     if not full:
-        shorten_leases("waits", 12.0)
-    with Proxy(site.server.port) as network:
+        shorten_leases("durable", "waits", 12.0)
+    with Proxy("127.0.0.1", site.server.port) as network:
         frozen, cut_off = site.serve("waits", 1), site.serve("waits", 1, network.port)
         calls = [named("waits").spawn(path) for _ in range(2)]
         until(lambda: len(lines(path)) == 2)

@@ -13,7 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sites import Site, in_background, named, shorten_leases
+from leases import shorten_leases
+from sites import Site, in_background, named
 
 
 def lines(path: str) -> list[list[str]]:
@@ -57,7 +58,7 @@ def test_workers_that_die_all_the_time_lose_and_double_nothing(
 ) -> None:
     size = 5000 if full else 400
     if not full:
-        shorten_leases("dying", 5.0)  # what is on its way to a worker that dies waits for its lease
+        shorten_leases("durable", "dying", 5.0)  # what is on its way to a worker that dies waits for its lease
     site.serve("dying", 4)
 
     def kill_workers(stop: threading.Event) -> None:

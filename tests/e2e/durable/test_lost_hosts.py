@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sites import APP, Service, Site, dead_letters, named, shorten_leases, until
+from leases import shorten_leases
+from sites import APP, Service, Site, dead_letters, named, until
 
 from busfn import FunctionCall, errors
 from busfn.binding import DEFAULT
@@ -46,7 +47,7 @@ def fail(call: FunctionCall[Any], index: int) -> None:
 
 
 def test_an_input_that_takes_hosts_down_is_given_up_and_no_other(site: Site, path: str, full: bool) -> None:
-    shorten_leases("takes_host", 1.5)
+    shorten_leases("durable", "takes_host", 1.5)
     take = named("takes_host")
     good = [take.spawn(path, f"good {x}") for x in range(20)]
     bad = [(take.spawn(path, "down"), 0)]

@@ -1,23 +1,42 @@
-"""`busfn up` in a home of its own, and apps to deploy on it."""
+"""`busfn up` in a home of its own, shared by the tests that do not hurt it, and apps to deploy on it."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from proxies import Proxy
+from typer.testing import CliRunner
 
 from busfn.binding import DEFAULT
+from busfn.bus.server import EmbeddedServer
+from busfn.operating import Operator
+from busfn_cli.commands.root import build
+from busfn_cli.fleet import hosts
+from busfn_services.reports import WorkerReport
 
 BUSFN = str(Path(sys.executable).parent / "busfn")
+LONG = ("deploy", "run", "serve", "up")
+"""Commands that import an app or stay: they get a process of their own. The others run in this one, which saves each
+the start of an interpreter."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Up:
@@ -50,16 +69,30 @@ class Up:
         assert done.returncode == code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([BUSFN, *args], capture_output=True, text=True, timeout=60, check=False)
+    def run(self, *args: str) -> Done:
+        if args[0] in LONG:
+            done = subprocess.run([BUSFN, *args], capture_output=True, text=True, timeout=60, check=False)
+            return Done(done.returncode, done.stdout, done.stderr)
+        kept, DEFAULT.client = DEFAULT.client, None
+        try:
+            result = CliRunner().invoke(build(), args, prog_name="busfn")
+        finally:
+            DEFAULT.client = kept
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        return Done(result.exit_code, result.stdout, result.stderr)
 
     def json(self, *args: str) -> Any:
         return json.loads(self.busfn(*args, "--json"))
 
-    def workers(self, function: str = "") -> list[dict[str, Any]]:
-        """Workers that are not on their way out, of one function or of all."""
-        found = self.json("worker", "list")
-        return [one for one in found if function in ("", one["function"]) and one["state"] in ("starting", "ready")]
+    def workers(self, app: str, function: str = "") -> list[WorkerReport]:
+        """Workers of an app, or of one function of it, that are not on their way out."""
+        client = DEFAULT.require("a test")
+        found = [worker for host in client.link.portal.run(hosts(client)) for worker in host.workers]
+        return [
+            one
+            for one in found
+            if one.app == app and function in ("", one.function) and one.state in ("starting", "ready")
+        ]
 
     def children(self) -> dict[str, int]:
         """The processes that it keeps: ``agentd`` and ``controllerd``."""
@@ -84,40 +117,88 @@ def _parent(entry: Path) -> int:
         return 0
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A user of its own, configured for nothing."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
+def become(user: Path, patch: pytest.MonkeyPatch) -> None:
+    """Somebody with this home, configured for nothing."""
+    patch.setenv("HOME", str(user))
     for name in list(os.environ):
         if name.startswith(("BUSFN_", "NATS_", "XDG_")):
-            monkeypatch.delenv(name)
-    yield folder
+            patch.delenv(name)
+
+
+def forget_client() -> None:
+    """The next test has another bus, or another environment."""
     client, DEFAULT.client = DEFAULT.client, None
     if client is not None:
         client.close()
 
 
 @pytest.fixture
-def up(home: Path) -> Iterator[Up]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """That of a user who has nothing yet."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    become(folder, monkeypatch)
+    yield folder
+    forget_client()
+
+
+@pytest.fixture
+def own_up(home: Path) -> Iterator[Up]:
+    """A stack that the test may stop, and whose processes it may kill."""
     made = Up(home)
     assert made.start().startswith("ready nats://127.0.0.1:")
     yield made
     made.stop()
-    for pid in made.children().values() if made.process else ():
-        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Callable[..., str]:
-    """Writes an app to a file of its own folder; returns its path."""
+def proxy(server: EmbeddedServer, name: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Proxy]:
+    """Stands between the server of this session and all that the test starts."""
+    with Proxy("127.0.0.1", server.port) as made:
+        monkeypatch.setenv("BUSFN_URL", f"nats://{server.address.token}@127.0.0.1:{made.port}")
+        monkeypatch.setenv("BUSFN_ENV", name)
+        monkeypatch.setenv("BUSFN_SIGNING_KEY", "a key")
+        yield made
 
-    def write(text: str, name: str = "shop") -> str:
-        folder = tmp_path / name
+
+@pytest.fixture(scope="session")
+def shared_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """The stack of this session."""
+    made = Up(tmp_path_factory.mktemp("home"))
+    with pytest.MonkeyPatch.context() as patch:
+        become(made.home, patch)
+        assert made.start().startswith("ready nats://127.0.0.1:")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def up(shared_up: Up, app: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Up]:
+    """A stack that others use, too: the test has its own app on it, which is stopped after it."""
+    become(shared_up.home, monkeypatch)
+    yield shared_up
+    client = DEFAULT.require("a test")
+    registry = Operator(client).registry
+    if client.link.portal.run(registry.state(app)) is not None:
+        client.link.portal.run(registry.stop(app))
+    forget_client()
+
+
+@pytest.fixture
+def app(name: str) -> str:
+    """The name of the app that the test deploys."""
+    return name
+
+
+@pytest.fixture
+def script(tmp_path: Path, app: str) -> Callable[..., str]:
+    """Writes an app, called ``$APP`` in its text, to ``shop.py`` in a folder of its own; returns the path."""
+
+    def write(text: str) -> str:
+        folder = tmp_path / "shop"
         folder.mkdir(exist_ok=True)
-        path = folder / f"{name}.py"
-        path.write_text(textwrap.dedent(text))
+        path = folder / "shop.py"
+        path.write_text(textwrap.dedent(text).replace("$APP", app))
         return str(path)
 
     return write

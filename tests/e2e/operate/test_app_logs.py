@@ -10,7 +10,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,14 +26,14 @@ APP = """
 
     print("imported")
     handler = logging.StreamHandler()
-    logging.getLogger("shop").addHandler(handler)
+    logging.getLogger("$APP").addHandler(handler)
 
-    app = busfn.App("shop")
+    app = busfn.App("$APP")
 
     @app.function(max_containers=1)
     def talk(word: str) -> str:
         print("out", word)
-        logging.getLogger("shop").warning("log %s", word)
+        logging.getLogger("$APP").warning("log %s", word)
         thread = threading.Thread(target=print, args=("thread", word))
         thread.start()
         thread.join()
@@ -79,63 +81,72 @@ def following(*args: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+@dataclass(frozen=True)
+class Shop:
+    """The app of this page, deployed."""
+
+    up: Any
+    name: str
+
+    def function(self, name: str) -> busfn.Function:
+        return busfn.Function.from_name(self.name, name)
+
+    def logs(self, *args: str) -> str:
+        return self.up.busfn("app", "logs", self.name, *args)
+
+    def lines(self, *args: str) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.logs("--json", *args).splitlines()]
+
+
 @pytest.fixture
-def shop(up, script: Script):
+def shop(up, app: str, script: Script) -> Shop:
     up.busfn("deploy", script(APP))
-    return up
+    return Shop(up, app)
 
 
-def function(name: str) -> busfn.Function:
-    return busfn.Function.from_name("shop", name)
-
-
-def lines(up, *args: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in up.busfn("app", "logs", "shop", "--json", *args).splitlines()]
-
-
-def test_lines_are_found_by_call_however_they_were_printed(shop, eventually: Eventually) -> None:
-    calls = {word: function("talk").remote(word) for word in ("one", "two")}
+def test_lines_are_found_by_call_however_they_were_printed(shop: Shop, eventually: Eventually) -> None:
+    calls = {word: shop.function("talk").remote(word) for word in ("one", "two")}
     expected = {"out", "log", "thread", "child", "descriptor", "\ufffd"}
     for word, call in calls.items():
-        eventually(lambda call=call: len(lines(shop, "--call", call)) == len(expected))
-        found = lines(shop, "--call", f"shop.talk.{call}")
+        eventually(lambda call=call: len(shop.lines("--call", call)) == len(expected))
+        found = shop.lines("--call", f"{shop.name}.talk.{call}")
         assert {line["text"] for line in found} == {f"{kind} {word}" for kind in expected}
         assert {(line["app"], line["function"], line["call"], line["index"]) for line in found} == {
-            ("shop", "talk", call, 0)
+            (shop.name, "talk", call, 0)
         }
         assert {line["stream"] for line in found if str(line["text"]).startswith("log")} == {"err"}
-    assert [line["call"] for line in lines(shop) if line["text"] == "imported"][:1] == ["-"]
+    assert [line["call"] for line in shop.lines() if line["text"] == "imported"][:1] == ["-"]
 
 
-def test_lines_are_limited_by_number_function_and_time(shop, eventually: Eventually) -> None:
-    list(function("talk").map([f"w{n}" for n in range(30)]))
-    eventually(lambda: len(lines(shop, "--since", "1h", "--function", "talk")) >= 180)
-    assert len(lines(shop)) == 100
-    assert len(lines(shop, "--tail", "7")) == 7
-    assert lines(shop, "--since", "2020-01-01", "--until", "2020-01-02") == []
-    assert shop.busfn("app", "logs", "shop", "-n", "1", "--function", "talk").startswith("talk | ")
-    stamped = shop.busfn("app", "logs", "shop", "-n", "1", "--function", "talk", "--timestamps")
+def test_lines_are_limited_by_number_function_and_time(shop: Shop, eventually: Eventually) -> None:
+    list(shop.function("talk").map([f"w{n}" for n in range(30)]))
+    eventually(lambda: len(shop.lines("--since", "1h", "--function", "talk")) >= 180)
+    assert len(shop.lines()) == 100
+    assert len(shop.lines("--tail", "7")) == 7
+    assert shop.lines("--since", "2020-01-01", "--until", "2020-01-02") == []
+    assert shop.logs("-n", "1", "--function", "talk").startswith("talk | ")
+    stamped = shop.logs("-n", "1", "--function", "talk", "--timestamps")
     assert stamped[:2] == "20"
     assert " talk | " in stamped
-    by_index = {line["index"] for line in lines(shop, "--since", "1h") if line["call"] != "-"}
+    by_index = {line["index"] for line in shop.lines("--since", "1h") if line["call"] != "-"}
     assert by_index == set(range(30))
 
 
-def test_a_worker_that_dies_in_the_middle_of_a_line(shop, eventually: Eventually) -> None:
-    call = function("half").spawn("word")
+def test_a_worker_that_dies_in_the_middle_of_a_line(shop: Shop, eventually: Eventually) -> None:
+    call = shop.function("half").spawn("word")
     with pytest.raises(busfn.errors.Error):
         call.get(timeout=60)
-    eventually(lambda: "half word" in {line["text"] for line in lines(shop, "--call", call.object_id)})
+    eventually(lambda: "half word" in {line["text"] for line in shop.lines("--call", call.object_id)})
 
 
-def test_following_goes_on_until_ctrl_c(shop) -> None:
-    function("talk").remote("before")
-    with following("shop", "--function", "talk") as process:
+def test_following_goes_on_until_ctrl_c(shop: Shop) -> None:
+    shop.function("talk").remote("before")
+    with following(shop.name, "--function", "talk") as process:
         assert process.stdout is not None
         seen = ""
         while "before" not in seen:
             seen = process.stdout.readline()
-        function("talk").remote("after")
+        shop.function("talk").remote("after")
         while "thread after" not in seen:
             seen = process.stdout.readline()
             assert seen
@@ -145,32 +156,34 @@ def test_following_goes_on_until_ctrl_c(shop) -> None:
     assert "Traceback" not in errors
 
 
-def test_wrong_usage(shop) -> None:
-    assert "-f and --until" in shop.run("app", "logs", "shop", "-f", "--until", "1h").stderr
+def test_wrong_usage(shop: Shop) -> None:
+    assert "-f and --until" in shop.up.run("app", "logs", shop.name, "-f", "--until", "1h").stderr
     for wrong in (
-        ["shop", "-f", "--until", "1h"], ["shop", "--since", "soon"], ["a.b"], ["shop", "--call", "*"],
-        ["shop", "--call", "other.f.0123"], ["shop", "--function", "a b"],
+        [shop.name, "-f", "--until", "1h"], [shop.name, "--since", "soon"], ["a.b"], [shop.name, "--call", "*"],
+        [shop.name, "--call", "other.f.0123"], [shop.name, "--function", "a b"],
     ):  # fmt: skip
-        shop.busfn("app", "logs", *wrong, code=2)
-    assert "no app 'shap'" in shop.run("app", "logs", "shap").stderr
+        shop.up.busfn("app", "logs", *wrong, code=2)
+    assert "no app 'shap'" in shop.up.run("app", "logs", "shap").stderr
 
 
-def test_a_storm_of_lines_loses_none_and_holds_up_nobody_else(shop, tmp_path: Path, eventually: Eventually) -> None:
+def test_a_storm_of_lines_loses_none_and_holds_up_nobody_else(
+    shop: Shop, tmp_path: Path, eventually: Eventually
+) -> None:
     stop = tmp_path / "stop"
-    echo = function("echo")
+    echo = shop.function("echo")
     assert echo.remote(1) == 1
-    agent = shop.children()["agentd"]
+    agent = shop.up.children()["agentd"]
     before = resident(agent)
-    call = function("storm").spawn(str(stop))
-    eventually(lambda: bool(lines(shop, "--function", "storm", "-n", "1")))
+    call = shop.function("storm").spawn(str(stop))
+    eventually(lambda: bool(shop.lines("--function", "storm", "-n", "1")))
     answers = [echo.remote(n) for n in range(300)]
     grown = resident(agent) - before
     stop.touch()
     total = call.get(timeout=60)
     assert answers == list(range(300))
     assert grown < 64 << 20
-    eventually(lambda: lines(shop, "--function", "storm", "-n", "1")[0]["text"] == f"storm {total - 1}")
-    found = shop.busfn("app", "logs", "shop", "--function", "storm", "--since", "1h", "--call", call.object_id)
+    eventually(lambda: shop.lines("--function", "storm", "-n", "1")[0]["text"] == f"storm {total - 1}")
+    found = shop.logs("--function", "storm", "--since", "1h", "--call", call.object_id)
     texts = "".join(line.removeprefix("storm | storm ") for line in found.splitlines(keepends=True)).split()
     assert texts == [str(n) for n in range(total)]
 

@@ -35,7 +35,7 @@ def shown(expected: list[str]) -> re.Pattern[str]:
     return re.compile("\n".join(parts), re.DOTALL)
 
 
-def test_the_page_works_as_it_is_written(up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_works_as_it_is_written(own_up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "shop.py").write_text(blocks("python")[0])

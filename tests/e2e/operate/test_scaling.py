@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +19,7 @@ APP = """
 
     import busfn
 
-    app = busfn.App("shop")
+    app = busfn.App("$APP")
 
     def log(path, line):
         with open(path, "a") as file:
@@ -45,83 +46,108 @@ Script = Callable[..., str]
 Eventually = Callable[..., None]
 
 
-def test_scaling_down_never_interrupts(up, script: Script, tmp_path: Path, eventually: Eventually) -> None:
+def test_scaling_down_never_interrupts(up, app: str, script: Script, tmp_path: Path, eventually: Eventually) -> None:
     """Waves of bodies that are longer than the window, with pauses that are longer, too."""
     up.busfn("deploy", script(APP))
-    work, path = busfn.Function.from_name("shop", "work"), str(tmp_path / "log")
+    work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
     calls = []
     for wave in range(3):
-        calls += [work.spawn(path, 10 * wave + i, 1.5) for i in range(6)]
+        calls += [work.spawn(path, 10 * wave + i, 1.0) for i in range(6)]
         calls[-1].get(timeout=60)
-        eventually(lambda: len(up.workers("work")) < 2)
+        eventually(lambda: len(up.workers(app, "work")) < 2)
     assert len({call.get(timeout=60) for call in calls}) > 4  # new workers each time
     lines = Counter(Path(path).read_text().splitlines())
     assert len(lines) == 2 * 18
     assert set(lines.values()) == {1}  # each began once, and ended
 
 
-def test_idle_workers_go_and_the_next_call_brings_one_back(up, script: Script, eventually: Eventually) -> None:
+def test_idle_workers_go_and_the_next_call_brings_one_back(
+    up, app: str, script: Script, eventually: Eventually
+) -> None:
     up.busfn("deploy", script(APP))
-    quick = busfn.Function.from_name("shop", "quick")
+    quick = busfn.Function.from_name(app, "quick")
     for turn in range(3):
         assert quick.remote(turn) == turn + 1
-        eventually(lambda: up.workers("quick") == [])
+        eventually(lambda: up.workers(app, "quick") == [])
         assert quick.get_current_stats().num_total_runners == 0
         assert quick.spawn(turn).get(timeout=30) == turn + 1
 
 
-def test_settings_hold_until_the_next_deploy(up, script: Script, eventually: Eventually) -> None:
+def test_settings_hold_until_the_next_deploy(up, app: str, script: Script, eventually: Eventually) -> None:
     path = script(APP)
     up.busfn("deploy", path)
-    quick = busfn.Function.from_name("shop", "quick")
+    quick = busfn.Function.from_name(app, "quick")
     found = quick.update_autoscaler(min_containers=2)
     assert (found.min_containers, found.max_containers) == (2, None)
-    eventually(lambda: len(up.workers("quick")) == 2)
-    assert up.busfn("function", "scale", "shop/quick", "--buffer", "1") == "buffer_containers=1, min_containers=2\n"
-    assert "min_containers=2" in up.busfn("app", "describe", "shop")
+    eventually(lambda: len(up.workers(app, "quick")) == 2)
+    assert up.busfn("function", "scale", f"{app}/quick", "--buffer", "1") == "buffer_containers=1, min_containers=2\n"
+    assert "min_containers=2" in up.busfn("app", "describe", app)
     with pytest.raises(errors.InvalidError, match="max_containers"):
         quick.update_autoscaler(max_containers=1)
     with pytest.raises(errors.InvalidError, match="unknown"):
         quick.update_autoscaler(gpu=1)
-    up.busfn("function", "scale", "shop/quick", code=2)
+    up.busfn("function", "scale", f"{app}/quick", code=2)
     up.busfn("deploy", path)
-    eventually(lambda: up.workers("quick") == [])
+    eventually(lambda: up.workers(app, "quick") == [])
 
 
-def test_reasons_are_told(up, script: Script, tmp_path: Path, eventually: Eventually) -> None:
+def test_reasons_are_told(up, app: str, script: Script, tmp_path: Path, eventually: Eventually) -> None:
     up.busfn("deploy", script(APP))
-    work = busfn.Function.from_name("shop", "work")
+    work = busfn.Function.from_name(app, "work")
     calls = [work.spawn(str(tmp_path / "log"), i, 2.0) for i in range(8)]
-    eventually(lambda: len(up.workers("work")) == 4)
-    [status] = up.json("function", "stats", "shop/work")
-    assert (status["ready"], status["app"], status["function"]) == (4, "shop", "work")
+    eventually(lambda: len(up.workers(app, "work")) == 4)
+    [status] = up.json("function", "stats", f"{app}/work")
+    assert (status["ready"], status["app"], status["function"]) == (4, app, "work")
     assert "4 workers" in status["reason"]
-    assert up.busfn("app", "stats", "shop")
-    [call.cancel() for call in calls]
+    assert up.busfn("app", "stats", app)
+    for call in calls:
+        call.cancel()
 
 
-def test_a_worker_that_was_stopped_takes_nothing_new(up, script: Script, tmp_path: Path) -> None:
+def test_reasons_say_how_long_runs_take(up, app: str, script: Script, tmp_path: Path, eventually: Eventually) -> None:
     up.busfn("deploy", script(APP))
-    work, path = busfn.Function.from_name("shop", "work"), str(tmp_path / "log")
+    work = busfn.Function.from_name(app, "work")
+    work.update_autoscaler(max_containers=3)
+    calls = [work.spawn(str(tmp_path / "log"), i, 0.2) for i in range(60)]
+    said: list[str] = []
+
+    def with_numbers() -> bool:
+        said.append(up.busfn("function", "stats", f"{app}/work"))
+        return bool(re.search(r"3 workers: .*backlog [1-9]\d*, busy [123], mean run 2\d\d ms", said[-1]))
+
+    eventually(with_numbers)
+    [status] = up.json("function", "stats", f"{app}/work")
+    assert 0 < status["running"] <= 3
+    assert work.get_current_stats().num_running_inputs <= 3
+    for call in calls:
+        call.get(timeout=60)
+
+
+def test_a_worker_that_was_stopped_takes_nothing_new(
+    up, app: str, script: Script, tmp_path: Path, eventually: Eventually
+) -> None:
+    up.busfn("deploy", script(APP))
+    work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
     work.update_autoscaler(max_containers=1)
-    running = work.spawn(path, 1, 6.0)
-    while not Path(path).exists():
-        time.sleep(0.05)
-    [worker] = up.workers("work")
-    up.busfn("worker", "stop", worker["name"], "--graceful")
+    running = work.spawn(path, 1, 2.5)
+    eventually(lambda: [one.busy for one in up.workers(app, "work")] == [True])
+    [worker] = up.workers(app, "work")
+    up.busfn("worker", "stop", worker.name, "--graceful")
     later = work.spawn(path, 2, 0.0)
-    assert running.get(timeout=60) == worker["pid"]
-    assert later.get(timeout=60) != worker["pid"]
-    killed = work.spawn(path, 3, 6.0)
-    while "began 3" not in Path(path).read_text():
-        time.sleep(0.05)
-    [worker] = up.workers("work")
-    up.busfn("worker", "stop", worker["name"])
-    assert killed.get(timeout=60) != worker["pid"]  # it was run again
+    assert running.get(timeout=60) == worker.pid
+    assert later.get(timeout=60) != worker.pid
+    killed = work.spawn(path, 3, 2.5)
+    eventually(lambda: "began 3" in Path(path).read_text())
+    eventually(lambda: [one.busy for one in up.workers(app, "work")] == [True])
+    [worker] = up.workers(app, "work")
+    up.busfn("worker", "stop", worker.name)
+    assert killed.get(timeout=60) != worker.pid  # it was run again
     up.busfn("worker", "stop", "nobody", code=1)
 
 
-def test_a_crash_loop_backs_off_and_says_why(up, script: Script, eventually: Eventually, tmp_path: Path) -> None:
+def test_a_crash_loop_backs_off_and_says_why(
+    up, app: str, script: Script, eventually: Eventually, tmp_path: Path
+) -> None:
     marks = tmp_path / "starts"
     text = f"""
         import os
@@ -129,54 +155,56 @@ def test_a_crash_loop_backs_off_and_says_why(up, script: Script, eventually: Eve
             open({str(marks)!r}, "a").write("x")
             raise ImportError("no such driver")
         import busfn
-        app = busfn.App("shop")
+        app = busfn.App("$APP")
         @app.function(min_containers=1)
         def f() -> int:
             return 1
     """
     up.busfn("deploy", script(text))
-    eventually(lambda: "no such driver" in up.busfn("app", "describe", "shop"))
+    eventually(lambda: "no such driver" in up.busfn("app", "describe", app))
     with pytest.raises(errors.ServiceError, match="no such driver"):
-        busfn.Function.from_name("shop", "f").remote()
+        busfn.Function.from_name(app, "f").remote()
     began, before = time.monotonic(), len(marks.read_text())
     time.sleep(5)
     starts = len(marks.read_text()) - before
     assert starts <= 1 + (time.monotonic() - began) / 1.0  # the pauses start at 1 s and double
-    up.busfn("app", "stop", "shop", "--yes")
+    up.busfn("app", "stop", app, "--yes")
 
 
-def test_consumers_that_are_deleted_by_hand_are_made_again(up, script: Script, eventually: Eventually) -> None:
+def test_consumers_that_are_deleted_by_hand_are_made_again(
+    up, app: str, script: Script, eventually: Eventually
+) -> None:
     import asyncio
 
     import nats
 
     up.busfn("deploy", script(APP))
-    quick = busfn.Function.from_name("shop", "quick")
+    quick = busfn.Function.from_name(app, "quick")
     assert quick.remote(1) == 2
     url = up.busfn("url").strip()
 
     async def delete() -> None:
         client = await nats.connect(url)
         for stream in ("BUSFN_main_JOBS", "BUSFN_main_OVF"):
-            assert await client.jetstream().delete_consumer(stream, "shop=quick")
+            assert await client.jetstream().delete_consumer(stream, f"{app}=quick")
         await client.close()
 
     asyncio.run(delete())
     assert quick.spawn(2).get(timeout=30) == 3
-    eventually(lambda: up.workers("quick") == [])
+    eventually(lambda: up.workers(app, "quick") == [])
     asyncio.run(delete())
     assert quick.spawn(3).get(timeout=30) == 4
     assert quick.remote(4) == 5
 
 
-def test_a_paused_consumer_is_noticed_and_mended(up, script: Script) -> None:
+def test_a_paused_consumer_is_noticed_and_mended(up, app: str, script: Script) -> None:
     import asyncio
     import json
 
     import nats
 
     up.busfn("deploy", script(APP))
-    quick = busfn.Function.from_name("shop", "quick")
+    quick = busfn.Function.from_name(app, "quick")
     quick.update_autoscaler(min_containers=1)
     assert quick.spawn(1).get(timeout=30) == 2
     url = up.busfn("url").strip()
@@ -185,31 +213,31 @@ def test_a_paused_consumer_is_noticed_and_mended(up, script: Script) -> None:
         client = await nats.connect(url)
         until = {"pause_until": "2100-01-01T00:00:00Z"}
         answer = await client.request(
-            "$JS.API.CONSUMER.PAUSE.BUSFN_main_JOBS.shop=quick", json.dumps(until).encode(), timeout=5
+            f"$JS.API.CONSUMER.PAUSE.BUSFN_main_JOBS.{app}=quick", json.dumps(until).encode(), timeout=5
         )
         assert json.loads(answer.data)["paused"]
         await client.close()
 
     asyncio.run(pause())
     assert quick.spawn(2).get(timeout=60) == 3
-    assert "none is delivered; it is made again" in up.log
+    assert re.search(f"{app}.quick: consumer .* none is delivered; it is made again", up.log)
 
 
-def test_health_is_green_and_turns_red(up, script: Script, eventually: Eventually) -> None:
-    up.busfn("deploy", script(APP))
-    busfn.Function.from_name("shop", "quick").update_autoscaler(min_containers=1)
-    eventually(lambda: len(up.workers("quick")) == 1)
-    checks = up.json("health")
+def test_health_is_green_and_turns_red(own_up, app: str, script: Script, eventually: Eventually) -> None:
+    own_up.busfn("deploy", script(APP))
+    busfn.Function.from_name(app, "quick").update_autoscaler(min_containers=1)
+    eventually(lambda: len(own_up.workers(app, "quick")) == 1)
+    checks = own_up.json("health")
     assert {check["what"].split()[0] for check in checks} == {"bus", "controller", "host", "worker"}
     assert all(check["ok"] for check in checks)
-    pid = up.children()["controllerd"]
+    pid = own_up.children()["controllerd"]
     os.kill(pid, 19)
     try:
-        eventually(lambda: up.run("health").returncode == 1)
+        eventually(lambda: own_up.run("health").returncode == 1)
     finally:
         os.kill(pid, 18)
-    eventually(lambda: up.run("health").returncode == 0)
-    up.stop()
-    done = up.run("health")
+    eventually(lambda: own_up.run("health").returncode == 0)
+    own_up.stop()
+    done = own_up.run("health")
     assert done.returncode == 1
     assert "busfn up" in done.stderr

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from leases import shorten_leases
 
 import busfn
 from busfn.config import BusAddress, load_settings
@@ -26,7 +27,7 @@ APP = """
 
     import busfn
 
-    app = busfn.App("shop")
+    app = busfn.App("$APP")
 
     @app.function(max_containers=2, scaledown_window=60)
     def pid(seconds: float = 0.0) -> int:
@@ -48,82 +49,80 @@ def test_a_second_start_refuses_politely(up) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_clients_find_is_for_this_user_only_and_goes_with_the_stack(up) -> None:
-    note = up.home / ".cache" / "busfn" / "up.json"
+def test_what_clients_find_is_for_this_user_only_and_goes_with_the_stack(own_up) -> None:
+    note = own_up.home / ".cache" / "busfn" / "up.json"
     assert stat.S_IMODE(note.stat().st_mode) == 0o600
     assert load_settings().source == "a running `busfn up`"
-    assert up.stop() == 0
+    kept = note.read_text()
+    assert own_up.stop() == 0
     assert not note.exists()
-    done = up.run("app", "list")
+    note.write_text(kept)
+    assert load_settings().address is None  # left behind by one that died, it misleads nobody
+    done = own_up.run("app", "list")
     assert done.returncode == 1
     assert "busfn up" in done.stderr
 
 
-def test_the_next_start_serves_what_was_deployed_and_finishes_what_was_queued(up, script: Callable[..., str]) -> None:
-    up.busfn("deploy", script(APP))
-    url = up.busfn("url")
-    assert up.stop() == 0
-    up.start()
-    assert up.busfn("url") == url
-    assert busfn.Function.from_name("shop", "pid").remote() > 0
+def test_the_next_start_serves_what_was_deployed_and_finishes_what_was_queued(
+    own_up, app: str, script: Callable[..., str]
+) -> None:
+    own_up.busfn("deploy", script(APP))
+    url = own_up.busfn("url")
+    assert own_up.stop() == 0
+    own_up.start()
+    assert own_up.busfn("url") == url
+    assert busfn.Function.from_name(app, "pid").remote() > 0
 
 
-def test_a_note_that_was_left_behind_misleads_nobody(up) -> None:
-    note = up.home / ".cache" / "busfn" / "up.json"
-    kept = note.read_text()
-    up.stop()
-    note.write_text(kept)
-    assert load_settings().address is None
-
-
-def test_stopping_waits_for_what_runs(up, script: Callable[..., str], tmp_path: Path) -> None:
-    up.busfn("deploy", script(APP))
-    call = busfn.Function.from_name("shop", "pid").spawn(2.0)
-    while not any(worker["busy"] for worker in up.workers()):
+def test_stopping_waits_for_what_runs(own_up, app: str, script: Callable[..., str], tmp_path: Path) -> None:
+    own_up.busfn("deploy", script(APP))
+    call = busfn.Function.from_name(app, "pid").spawn(2.0)
+    while not any(worker.busy for worker in own_up.workers(app)):
         time.sleep(0.05)
-    assert up.stop() == 0
-    up.start()
+    assert own_up.stop() == 0
+    own_up.start()
     assert call.get(timeout=30) > 0
 
 
-def test_workers_outlive_their_controller_and_are_adopted(up, script, eventually: Eventually) -> None:
-    up.busfn("deploy", script(APP))
-    function = busfn.Function.from_name("shop", "pid")
+def test_workers_outlive_their_controller_and_are_adopted(own_up, app: str, script, eventually: Eventually) -> None:
+    own_up.busfn("deploy", script(APP))
+    function = busfn.Function.from_name(app, "pid")
     before = function.remote()
     long = function.spawn(4.0)
-    eventually(lambda: any(worker["busy"] for worker in up.workers()))
-    old = up.children()["controllerd"]
+    eventually(lambda: any(worker.busy for worker in own_up.workers(app)))
+    old = own_up.children()["controllerd"]
     os.kill(old, signal.SIGKILL)
     assert function.remote() > 0  # workers go on by themselves
-    eventually(lambda: up.children().get("controllerd", old) != old)
+    eventually(lambda: own_up.children().get("controllerd", old) != old)
     assert long.get(timeout=30) > 0
-    eventually(lambda: up.run("worker", "list").returncode == 0)
-    assert before in {worker["pid"] for worker in up.workers()}
-    assert len(up.workers()) <= 2
-    assert function.remote() in {worker["pid"] for worker in up.workers()}
-    assert "the controller ended (killed by signal 9); it is started again" in up.log
+    eventually(lambda: own_up.run("worker", "list").returncode == 0)
+    assert before in {worker.pid for worker in own_up.workers(app)}
+    assert len(own_up.workers(app)) <= 2
+    assert function.remote() in {worker.pid for worker in own_up.workers(app)}
+    assert "the controller ended (killed by signal 9); it is started again" in own_up.log
 
 
-def test_a_host_that_dies_is_replaced(up, script, eventually: Eventually) -> None:
-    up.busfn("deploy", script(APP))
-    function = busfn.Function.from_name("shop", "pid")
+def test_a_host_that_dies_is_replaced(own_up, app: str, script, eventually: Eventually) -> None:
+    shorten_leases(app, "pid", 5.0)
+    own_up.busfn("deploy", script(APP))
+    function = busfn.Function.from_name(app, "pid")
     before = function.remote()
     call = function.spawn(3.0)
-    eventually(lambda: any(worker["busy"] for worker in up.workers()))
-    os.kill(up.children()["agentd"], signal.SIGKILL)
+    eventually(lambda: any(worker.busy for worker in own_up.workers(app)))
+    os.kill(own_up.children()["agentd"], signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{before}").exists())
     assert function.remote() != before
     assert call.get(timeout=60) > 0
 
 
-def test_a_server_that_dies_is_started_again_with_its_data(up, script, eventually: Eventually) -> None:
-    up.busfn("deploy", script(APP))
-    function = busfn.Function.from_name("shop", "pid")
+def test_a_server_that_dies_is_started_again_with_its_data(own_up, app: str, script, eventually: Eventually) -> None:
+    own_up.busfn("deploy", script(APP))
+    function = busfn.Function.from_name(app, "pid")
     function.remote()
-    os.kill(_server_of(up.process.pid), signal.SIGKILL)
-    eventually(lambda: up.run("app", "list").stdout.startswith("shop"))
+    os.kill(_server_of(own_up.process.pid), signal.SIGKILL)
+    eventually(lambda: own_up.run("app", "list").stdout.startswith(app))
     assert function.spawn().get(timeout=60) > 0
-    cold = busfn.Function.from_name("shop", "never_called_before")
+    cold = busfn.Function.from_name(app, "never_called_before")
     assert cold.spawn(1).get(timeout=60) == 1  # what the server kept in memory was made again
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(cold.remote, range(40))) == list(range(40))
@@ -143,8 +142,10 @@ def _children(pid: int) -> list[int]:
     return [int(child) for one in lists for child in one.read_text().split()]
 
 
-def test_several_controllers_do_not_scale_twice_and_one_takes_over(up, script, eventually: Eventually) -> None:
-    up.busfn("deploy", script(APP))
+def test_several_controllers_do_not_scale_twice_and_one_takes_over(
+    own_up, app: str, script, eventually: Eventually
+) -> None:
+    own_up.busfn("deploy", script(APP))
     settings = load_settings()
     orders = Orders(address=settings.address, env="main", key=settings.signing_key)
     command = [sys.executable, "-m", "busfn_services.controllerd"]
@@ -154,17 +155,17 @@ def test_several_controllers_do_not_scale_twice_and_one_takes_over(up, script, e
         second.stdin.flush()
         while json.loads(second.stdout.readline())["event"] != "ready":
             continue
-        function = busfn.Function.from_name("shop", "pid")
+        function = busfn.Function.from_name(app, "pid")
         assert len(set(function.map([0.5] * 8))) == 2  # max_containers, not twice as many
-        assert len(up.workers()) == 2
-        os.kill(up.children()["controllerd"], signal.SIGSTOP)
+        assert len(own_up.workers(app)) == 2
+        os.kill(own_up.children()["controllerd"], signal.SIGSTOP)
         try:
-            eventually(lambda: up.run("worker", "list").returncode == 0)
+            eventually(lambda: own_up.run("worker", "list").returncode == 0)
             function.update_autoscaler(min_containers=1, max_containers=1)
             assert function.remote() > 0
         finally:
-            os.kill(up.children()["controllerd"], signal.SIGCONT)
-        assert len(up.workers()) <= 2
+            os.kill(own_up.children()["controllerd"], signal.SIGCONT)
+        assert len(own_up.workers(app)) <= 2
     finally:
         second.stdin.close()
         assert second.wait(30) == 0

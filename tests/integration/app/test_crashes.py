@@ -42,6 +42,19 @@ def test_a_map_survives_one_input_that_kills_its_workers(folder: str) -> None:
     assert runs(folder, 20) == 3
 
 
+def test_what_a_dying_worker_had_not_read_does_not_wait_for_its_lease(folder: str) -> None:
+    """A lease takes 30 s; one in three of these maps waited for it when nobody watched what goes to a worker."""
+
+    async def map_with_deaths(turn: str) -> None:
+        Path(folder, turn).mkdir()
+        rows = [(f"{folder}/{turn}", x, 1 if x == 20 else 0) for x in range(40)]
+        async with asyncio.timeout(20):
+            assert [x async for x in calls.dies.starmap.aio(rows)] == list(range(40))
+
+    for turn in range(8):
+        asyncio.run(map_with_deaths(str(turn)))
+
+
 def test_a_worker_killed_in_the_middle_of_a_map_costs_no_result(folder: str) -> None:
     results: list[int] = []
     for result in calls.marked.starmap((folder, x) for x in range(2000)):

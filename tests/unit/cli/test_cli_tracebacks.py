@@ -152,3 +152,12 @@ def test_an_error_that_caused_itself_is_shown_once():
         raise error from error
 
     assert describe(caught(users)).count("ServiceError: round") == 1
+
+
+def test_what_a_data_class_of_ours_refuses_is_a_line() -> None:
+    code = "import dataclasses, busfn.spec\ndataclasses.replace(busfn.spec.Scaling(), min_containers=-1)"
+    error = caught(compiled(code, inside(busfn, "anything.py")))
+    assert error.__traceback__ is not None
+    assert error.__traceback__.tb_next is not None
+    error.__traceback__ = error.__traceback__.tb_next.tb_next  # without the frames of this file
+    assert describe(error) == "Error: `min_containers` must be at least 0, not -1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 import typer.main
+from click.testing import Result
+from typer.testing import CliRunner
 
 from busfn_cli.commands.root import build
 from busfn_cli.main import with_default
@@ -32,8 +35,14 @@ NEEDY = [path for path, one in ALL.items() if any(parameter.required for paramet
 WRONG = [("nothing",), ("app", "nothing"), ("app", "list", "--nothing"), ("up", "--port", "x")]
 
 
-def busfn(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BUSFN, *args], capture_output=True, text=True, timeout=60, check=False)
+def busfn(*args: str) -> Result:
+    return CliRunner().invoke(build(), args, prog_name="busfn")
+
+
+def process(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BUSFN, *args], capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **env}
+    )
 
 
 def test_the_commands_are_these() -> None:
@@ -67,22 +76,31 @@ def test_every_list_has_json(path: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("path", NEEDY, ids=" ".join)
 def test_a_command_that_lacks_an_argument_says_how_to_use_it(path: tuple[str, ...]) -> None:
     done = busfn(*path)
-    assert done.returncode in (0, 2)
-    assert "Usage: busfn" in done.stdout + done.stderr
+    assert done.exit_code in (0, 2)
+    assert "Usage: busfn" in done.output
 
 
 @pytest.mark.parametrize("args", WRONG, ids=" ".join)
 def test_wrong_use_is_a_usage_error(args: tuple[str, ...]) -> None:
     done = busfn(*args)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "Usage: busfn" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_complete(shell: str) -> None:
-    done = busfn("--show-completion", shell)
+    done = process("--show-completion", shell)
     assert "_BUSFN_COMPLETE" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("busfn he", {"health"}), ("busfn app de", {"describe"}), ("busfn app logs --fo", {"--follow"})],
+)
+def test_bash_is_told_what_may_come(line: str, words: set[str]) -> None:
+    done = process(_BUSFN_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(line.count(" ")))
+    assert set(done.stdout.split()) == words
 
 
 def test_run_may_be_left_out_behind_worker() -> None:

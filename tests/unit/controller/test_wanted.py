@@ -31,6 +31,10 @@ def test_versions_that_somebody_insists_on_are_served_under_names_of_their_own()
     assert labels(served) == [("shop.f", 2), ("shop@1.f", 1), ("shop@1.old", 1)]
 
 
+def test_an_app_that_is_stopped_is_served_at_no_version():
+    assert labels(of_registry({"shop": AppState(version=2, stopped=True)}, [("shop", 1)], DEPLOYMENTS)) == []
+
+
 def test_what_has_to_be_read():
     states = {"shop": AppState(version=2), "gone": AppState(version=1, stopped=True)}
     assert versions_in_use(states, [("shop", 1), ("gone", 1)]) == {("shop", 2), ("shop", 1)}

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call
 from busfn_services.flight import RECORDS, Kind
 from busfn_services.worker import holdings as module
-from busfn_services.worker.holdings import CUT_AFTER, Holdings
+from busfn_services.worker.holdings import CUT_AFTER, MOST_STORING, Holdings
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import MOST_MESSAGES, MOST_WORK, Limiter
 
@@ -32,7 +34,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def held(mean: float = SHORT, count: int = 0, messages: int = 1) -> tuple[Holdings, list[Job]]:
     """What holds so many messages, of inputs that take ``mean`` seconds."""
     holdings = Holdings(Limiter())
-    holdings.observe(mean)
+    learned = holdings.make(Call(call="learned", payload=Payload(content_type="", body=b"")), Kind.DIRECT, "", 0)
+    holdings.take(learned)
+    holdings.ran(learned, mean)
+    holdings.release(learned)
     jobs = []
     for number in range(messages):
         call = Call(call=f"c{number}", payload=Payload(content_type="", body=b""), count=count)
@@ -87,7 +92,7 @@ def test_while_nothing_runs_nothing_is_trapped(clock: Clock) -> None:
     """Its arguments are still being fetched: another worker would have to fetch them, too."""
     holdings, jobs = held(messages=2)
     start(jobs[0], clock)
-    jobs[0].over = True
+    holdings.ran(jobs[0], 0.0)
     clock.now += 10 * CUT_AFTER
     assert holdings.trapped() == []
     look = holdings.next_look()
@@ -110,16 +115,18 @@ def test_a_message_is_asked_for_ahead_only_while_one_is_held(clock: Clock) -> No
     assert holdings.room() == 1
 
 
-def test_nothing_is_asked_for_ahead_while_workers_of_the_function_die(clock: Clock) -> None:
-    until = clock.now + 5
-    holdings = Holdings(Limiter(), lambda: until)
-    holdings.observe(0.01)
+@pytest.mark.anyio
+async def test_what_is_being_stored_makes_room_for_others_up_to_a_limit() -> None:
+    holdings, jobs = held(mean=1.0)
+    for _ in range(MOST_STORING):
+        assert holdings.room() == 0  # a body runs
+        jobs[-1].tail = asyncio.ensure_future(asyncio.sleep(0))
+        holdings.ran(jobs[-1], 1.0)
+        if holdings.room():
+            jobs.append(holdings.make(jobs[0].call, Kind.JOB, "", 0))
+            holdings.take(jobs[-1])
+    assert holdings.spare() == 0
+    assert holdings.room() == 0
+    for job in jobs:
+        holdings.release(job)
     assert holdings.room() == 1
-    job = holdings.make(Call(call="c", payload=Payload(content_type="", body=b"")), Kind.DIRECT, "", 0)
-    holdings.take(job)
-    start(job, clock)
-    clock.now += 0.009
-    assert (holdings.room(), holdings.soon()) == (0, None)
-    clock.now = until
-    assert holdings.room() == 1
-    assert holdings.soon() is not None

@@ -67,10 +67,14 @@ class Fleet:
 
     async def __aenter__(self) -> Fleet:
         await self._bus.subscribe(self._subjects.report("*"), self._on_report)
-        self._bus.publish(self._subjects.command("all"), Command(op="report").encode())
-        self._since = time.monotonic()
+        self.settle()
         self._spawn(self._ping())
         return self
+
+    def settle(self) -> None:
+        """Have all hosts report: we have just come, or were away."""
+        self._bus.publish(self._subjects.command("all"), Command(op="report").encode())
+        self._since = time.monotonic()
 
     async def __aexit__(self, *_: object) -> None:
         for task in list(self._tasks):
@@ -204,6 +208,7 @@ class Fleet:
         return WorkerView(
             worker.name, phase, worker.busy, worker.waiting, idle_for, worker.held, version=worker.version,
             mean_run=worker.mean_run, running_for=worker.running_for + age if worker.running_for else 0.0,
+            running=worker.running,
         )  # fmt: skip
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
