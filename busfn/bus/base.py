@@ -208,8 +208,7 @@ class Queues(Protocol):
     ) -> Puller:
         """Ask for at most ``capacity()`` unhandled deliveries at a time, now and whenever `Puller.wake` is called.
 
-        ``done`` is called for each delivery that was handled or refused. With an ``inbox``, deliveries come on subjects
-        of one token below it, where another process may watch them.
+        ``done`` is told each delivery that was handled or refused. ``inbox``: where they come, and others may watch.
         """
         ...
 
@@ -241,11 +240,7 @@ class Queues(Protocol):
         ...
 
     async def withdraw(self, stream: str, subject: str) -> None:
-        """Take the messages of one subject out of a work queue, those that somebody holds included.
-
-        Where there are few, others that wait to be handed out again do not notice; a `purge` makes them wait for their
-        ``ack_wait``.
-        """
+        """`purge` one subject of a work queue; up to 16 messages without a delay for others that were given back."""
 
     async def lag(self, stream: str, consumer: str) -> Lag:
         """What waits for the consumer. Raises `NotFoundError` when it does not exist."""

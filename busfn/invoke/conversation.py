@@ -107,9 +107,7 @@ class Conversation:
             return
         self._channel.close()
         self._channel = None
-        self._on_answer = (
-            _unheard  # who listens mostly refers to us: busy callers would have a lot of garbage to collect
-        )
+        self._on_answer = _unheard  # who listens mostly refers to us: busy callers would have much garbage to collect
         self._board.remove(self)
         if self._call.payload.blob is not None:
             self._spawn(discard(self._link.bus, self._call.payload))

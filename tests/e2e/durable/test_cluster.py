@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 from clusters import Cluster
+from leases import shorten_leases
 from sites import APP, Service, in_background, named
 
 from busfn.protocol.subjects import Subjects
@@ -48,6 +49,8 @@ def test_a_leader_is_killed_while_results_are_stored_and_read(
     cluster: Cluster, path: str, full: bool, stream: str
 ) -> None:
     size = 1000 if full else 200
+    if not full:
+        shorten_leases("durable", "logged", 5.0)
     service = Service(f"{APP}::logged", 2).wait_ready()
     try:
         calls = [named("logged").spawn(path, x) for x in range(size)]

@@ -12,6 +12,8 @@ from leases import shorten_leases
 from proxies import Proxy
 from sites import Site, named, until
 
+from busfn.binding import DEFAULT
+
 
 def lines(path: str) -> list[str]:
     return Path(path).read_text().split() if Path(path).exists() else []
@@ -23,9 +25,8 @@ TOLD = "the first result is kept, this one is refused"
 def test_hosts_that_stand_still_or_are_cut_off_lose_their_leases_and_are_told(
     site: Site, path: str, full: bool
 ) -> None:
-    site.serve("square", 1).stop()  # makes the streams
     if not full:
-        shorten_leases("durable", "waits", 12.0)  # hosts renew them every 10 s
+        shorten_leases("durable", "waits", 12.0)
     with Proxy("127.0.0.1", site.server.port) as network:
         frozen, cut_off = site.serve("waits", 1), site.serve("waits", 1, network.port)
         calls = [named("waits").spawn(path) for _ in range(2)]
@@ -66,16 +67,24 @@ def test_workers_lost_while_the_server_is_away_are_made_up_for(site: Site, path:
     assert len(lines(path)) == 8  # the two that were lost ran twice
 
 
-def test_the_rest_of_a_chunk_outlives_a_server_that_is_away_for_long(site: Site, path: str, full: bool) -> None:
+def limit_queue(most: int) -> None:
+    """An operator's limit on the stream of inputs."""
+    link = DEFAULT.require("a test").link
+    stream, api = link.subjects.stream("JOBS"), link.bus.queues.api
+    config = link.portal.run(api.call(f"STREAM.INFO.{stream}"))["config"]
+    link.portal.run(api.call(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": most}))
+
+
+def test_the_rest_of_a_chunk_that_finds_no_room_in_the_queue_is_not_lost(site: Site, path: str, full: bool) -> None:
     if not full:
         pytest.skip("takes 20 s: run with --full")
-    site.serve("waits", 1)
+    site.serve("waits", 1).stop()  # makes the streams
     call = named("waits").spawn_map([path] * 4)
-    while not lines(path):
-        time.sleep(0.001)
-    site.kill_server()  # before the worker gives back what it has not started
-    time.sleep(17)  # longer than it tries
-    site.restart_server()
+    limit_queue(1)  # less than there is: everything is refused
+    site.serve("waits", 1)
+    until(lambda: lines(path))
+    time.sleep(17)  # longer than the worker tries to give back what it has not started
+    limit_queue(-1)
     Path(path + ".go").touch()
     assert [call.get(timeout=60, index=index) > 0 for index in range(4)] == [True] * 4
 

@@ -47,7 +47,6 @@ def fail(call: FunctionCall[Any], index: int) -> None:
 
 
 def test_an_input_that_takes_hosts_down_is_given_up_and_no_other(site: Site, path: str, full: bool) -> None:
-    site.serve("square", 1).stop()  # makes the streams
     shorten_leases("durable", "takes_host", 1.5)
     take = named("takes_host")
     good = [take.spawn(path, f"good {x}") for x in range(20)]
@@ -65,7 +64,7 @@ def test_an_input_that_takes_hosts_down_is_given_up_and_no_other(site: Site, pat
 
 
 def test_an_input_that_merely_waited_where_it_was_lost_is_never_blamed(site: Site) -> None:
-    site.serve("square", 1).stop()
+    site.serve("square", 1).stop()  # makes the streams
     call = named("square").spawn(7)
     link = DEFAULT.require("a test").link
 

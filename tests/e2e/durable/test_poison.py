@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leases import shorten_leases
 from sites import Site, busfn, dead_letters, named
 
 from busfn import FunctionCall, errors
@@ -37,6 +38,8 @@ def undecodable() -> FunctionCall[Any]:
 
 def test_poison_kills_nobody_else_and_is_retried_after_a_fix(site: Site, path: str, full: bool) -> None:
     size = 1000 if full else 300
+    if not full:
+        shorten_leases("durable", "poison", 8.0)  # still longer than a body that hangs is let live
     site.serve("poison", 2)
     before = named("poison").spawn_map([path] * size, [f"good {x}" for x in range(size)])
     bad = {how: named("poison").spawn(path, how) for how in ENDS}
