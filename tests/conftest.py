@@ -36,6 +36,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     return "asyncio", {"use_uvloop": bool(request.config.getoption("--uvloop"))}
 
 
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether to run at full size."""
+    return bool(request.config.getoption("--full"))
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
     """One nats-server for all tests that do not hurt it."""

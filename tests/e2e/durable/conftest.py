@@ -12,12 +12,6 @@ from sites import Site
 from busfn.binding import DEFAULT
 
 
-@pytest.fixture
-def full(request: pytest.FixtureRequest) -> bool:
-    """Whether to run at full size."""
-    return bool(request.config.getoption("--full"))
-
-
 def _use(url: str, home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("HOME", str(home))
     patch.setenv("BUSFN_URL", url)

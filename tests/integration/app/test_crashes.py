@@ -97,12 +97,14 @@ def test_a_stuck_input_of_a_map_runs_once(folder: str) -> None:
     assert runs(folder, "stuck") == 1
 
 
-def test_bodies_that_hold_the_gil_longer_than_their_lease_run_once(folder: str) -> None:
-    """The consumers' ack wait is 30 s, a dead host is noticed after 10 s; two bodies at once, one call each way."""
+def test_bodies_that_hold_the_gil_longer_than_their_lease_run_once(folder: str, full: bool) -> None:
+    """A dead host is noticed after 10 s, and with `--full` the consumers' ack wait of 30 s ends, too; two bodies at
+    once, one call each way."""
     answers: list[int] = []
-    direct = threading.Thread(target=lambda: answers.append(calls.hog.remote(folder, 40)))
+    seconds = 40 if full else 12
+    direct = threading.Thread(target=lambda: answers.append(calls.hog.remote(folder, seconds)))
     direct.start()
-    answers += calls.hog.starmap([(folder, 40)])
+    answers += calls.hog.starmap([(folder, seconds)])
     direct.join()
     assert len(answers) == 2
     assert runs(folder, "hog") == 2
