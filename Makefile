@@ -15,11 +15,8 @@ help: ## Show this list.
 demo: $(VENV)/.installed ## Run examples/hello.py: starts a NATS server and workers, and ends them.
 	$(BIN)/busfn run examples/hello.py --n 4 --name bus
 
-# Two at a time, because they wait more than they compute.
 test: $(VENV)/.installed-dev ## Run the tests.
-	@mkdir -p .pytest_cache && $(BIN)/pytest -q tests/e2e > .pytest_cache/e2e.log 2>&1 & \
-	$(BIN)/pytest -q --ignore=tests/e2e; others=$$?; \
-	wait $$!; e2e=$$?; cat .pytest_cache/e2e.log; exit $$((others | e2e))
+	$(BIN)/pytest -q
 
 bench: $(VENV)/.installed-bench ## Measure busfn and its peers, and write docs/bench; QUICK=1 takes about two minutes and writes nothing.
 ifdef QUICK

@@ -263,10 +263,11 @@ class Durable:
         answer = await self._stored(ref, index)
         if answer is not None:
             return answer, False
-        if await self._latest("JOBS", subjects.job(target.app, target.function, ref.call)) is not None:
-            return None, True
+        # Before the queue: its messages go a little later, and nobody is told of that.
         if await self._latest("RES", subjects.cancelled(target.app, ref.call)) is not None:
             raise RemoteError(f"the call {ref} was cancelled")
+        if await self._latest("JOBS", subjects.job(target.app, target.function, ref.call)) is not None:
+            return None, True
         return await self._stored(ref, index), False
 
     async def _stored(self, ref: CallRef, index: int) -> Answer | None:
