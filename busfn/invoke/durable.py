@@ -188,6 +188,7 @@ class Durable:
         with suppress(SubjectFull):  # it was cancelled before
             await bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
         await bus.queues.withdraw(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
+        bus.publish(subjects.withdrawn(target.app, ref.call))  # whoever has looked in between looks again
         # Before its arguments go, so that a worker that just fetches them knows why they are gone.
         bus.publish(subjects.control(target.app, target.function), Cancellation(ref.call, terminate).encode())
         await release_queued(bus, ref.call)
@@ -263,11 +264,10 @@ class Durable:
         answer = await self._stored(ref, index)
         if answer is not None:
             return answer, False
-        # Before the queue: its messages go a little later, and nobody is told of that.
-        if await self._latest("RES", subjects.cancelled(target.app, ref.call)) is not None:
-            raise RemoteError(f"the call {ref} was cancelled")
         if await self._latest("JOBS", subjects.job(target.app, target.function, ref.call)) is not None:
             return None, True
+        if await self._latest("RES", subjects.cancelled(target.app, ref.call)) is not None:
+            raise RemoteError(f"the call {ref} was cancelled")
         return await self._stored(ref, index), False
 
     async def _stored(self, ref: CallRef, index: int) -> Answer | None:

@@ -122,6 +122,7 @@ async def let_go(bus: Bus, call: Call) -> None:
 async def withdraw(bus: Bus, subjects: Subjects, app: str, function: str, call: str) -> None:
     """Take what waits of a call out of the queue, with the arguments of all its messages."""
     await bus.queues.withdraw(subjects.stream("JOBS"), subjects.job(app, function, call))
+    bus.publish(subjects.withdrawn(app, call))
     await release_queued(bus, call)
 
 

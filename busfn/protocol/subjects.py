@@ -134,6 +134,10 @@ class Subjects:
         """What becomes known of a durable call, pushed."""
         return self._make("live", app, call, "*")
 
+    def withdrawn(self, app: str, call: str) -> str:
+        """A cancelled call has left the queue: pushed, not stored."""
+        return self._make("live", app, call, "cancelled")
+
     def dead(self, app: str, function: str, call: str, index: int | str) -> str:
         """An input that used up its attempts; ``index`` may be a wildcard."""
         return self._make("dead", app, function, call, str(index))
