@@ -17,7 +17,7 @@ from busfn.bus.base import Message, Outgoing, SubjectFull, Subscription
 from busfn.deployment import unpin
 from busfn.errors import ConnectionError, InvalidError, OutputExpiredError, QueueFull, RemoteError
 from busfn.invoke.link import Link, Target, open_answer
-from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow
+from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.protocol.control import Cancellation
 from busfn.protocol.envelope import Answer, Call, read_answer
 from busfn.protocol.subjects import validate_function_name, validate_name
@@ -187,8 +187,7 @@ class Durable:
         bus, subjects, target = self._link.bus, self._link.subjects, ref.target
         with suppress(SubjectFull):  # it was cancelled before
             await bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
-        await bus.queues.withdraw(subjects.stream("JOBS"), subjects.job(target.app, target.function, ref.call))
-        bus.publish(subjects.withdrawn(target.app, ref.call))  # whoever has looked in between looks again
+        await unqueue(bus, subjects, target.app, target.function, ref.call)
         # Before its arguments go, so that a worker that just fetches them knows why they are gone.
         bus.publish(subjects.control(target.app, target.function), Cancellation(ref.call, terminate).encode())
         await release_queued(bus, ref.call)

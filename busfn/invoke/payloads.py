@@ -121,9 +121,15 @@ async def let_go(bus: Bus, call: Call) -> None:
 
 async def withdraw(bus: Bus, subjects: Subjects, app: str, function: str, call: str) -> None:
     """Take what waits of a call out of the queue, with the arguments of all its messages."""
+    await unqueue(bus, subjects, app, function, call)
+    await release_queued(bus, call)
+
+
+async def unqueue(bus: Bus, subjects: Subjects, app: str, function: str, call: str) -> None:
+    """Take what waits of a cancelled call out of the queue, and have everybody look again who waits for its results:
+    whoever looked after it was cancelled, and before this, has seen it queued."""
     await bus.queues.withdraw(subjects.stream("JOBS"), subjects.job(app, function, call))
     bus.publish(subjects.withdrawn(app, call))
-    await release_queued(bus, call)
 
 
 async def release_queued(bus: Bus, call: str) -> None:
