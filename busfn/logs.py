@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from busfn.bus.base import Bus, Stored
+from busfn.bus.base import Bus
+from busfn.bus.stores import Stored
 from busfn.protocol import headers
 from busfn.protocol.subjects import Subjects
 

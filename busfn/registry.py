@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from busfn.bus.base import Bus, Entry, Subscription
+from busfn.bus.base import Bus, Subscription
+from busfn.bus.stores import Entry
 from busfn.deployment import AppState, Deployment
 from busfn.errors import ConflictError, NotFoundError
 from busfn.protocol.subjects import Subjects

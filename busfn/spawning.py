@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from busfn.binding import Binding
@@ -17,7 +16,7 @@ from busfn.invoke.mapper import MapOptions, Row, encode_rows, pull
 from busfn.invoke.payloads import SPILL, cut_end, discard, keep, spills
 from busfn.maps import MapSource, arows_of, checked, rows_of
 from busfn.protocol.codecs import BlobRef, Payload
-from busfn.protocol.envelope import Call
+from busfn.protocol.envelope import Call, call_scope
 from busfn.streams import RETENTION
 from busfn.sync import Dual, Operation, running_loop
 
@@ -106,10 +105,11 @@ class _Handover:
         return bool(self._sending)
 
     def send(self, rows: list[Row]) -> None:
-        call = replace(self._call, index=self._inputs, count=len(rows))
-        payload = encode_rows(self._client.link.codecs, self._target, call, rows, self._options)
+        first, target = self._inputs, self._target
+        scope = call_scope(target.app, target.function, self._call.call, first)
+        payload = self._with_shared_end(encode_rows(self._client.link.codecs, scope, rows, self._options))
         self._inputs += len(rows)
-        self._send(replace(call, payload=self._with_shared_end(payload)))
+        self._send(self._call.copy(index=first, count=len(rows), payload=payload))
 
     def _with_shared_end(self, payload: Payload) -> Payload:
         """Large keyword arguments are the same in all messages, and at their end: they are stored once."""

@@ -1,9 +1,9 @@
 """What the rest of busfn needs from a message bus.
 
-Four small protocols, each with two implementations that pass the same contract suite: NATS (`busfn.bus.nats`) and
-memory (`busfn.bus.memory`). A bus belongs to one event loop: call it from that loop only. Handlers are plain
-functions, called in the order of arrival from the loop, one at a time: they must return at once and hand real work
-to a task or a thread.
+Small protocols, those of the stores in `busfn.bus.stores`, with two implementations that pass the same contract suite:
+NATS (`busfn.bus.core`) and memory (`busfn.bus.memory`). A bus belongs to one event loop: call it from that loop only.
+Handlers are plain functions, called in the order of arrival from the loop, one at a time: they must return at once and
+hand real work to a task or a thread.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Protocol
 
+from busfn.bus.stores import Blobs, History, Table
 from busfn.errors import QueueFull
 
 Headers = Mapping[str, str]
@@ -31,6 +32,10 @@ class Message(Protocol):
     def body(self) -> bytes: ...
     @property
     def headers(self) -> Headers: ...
+    @property
+    def status(self) -> str:
+        """Three digits when it is a word of the bus itself, like 503 when nobody listens; cheaper than `headers`."""
+        ...
 
 
 class SubjectFull(QueueFull):
@@ -53,6 +58,8 @@ class Delivery:
     """How often it was handed out, this time included."""
     order: int = 0
     """Its number among all that the consumer has handed out."""
+    stored_at: float = 0.0
+    """When it was stored, in Unix seconds of the server's clock."""
 
 
 def nothing(_: Delivery) -> None:
@@ -180,8 +187,7 @@ class Queues(Protocol):
     ) -> int:
         """Store a message and return its sequence; retried until ``timeout`` (seconds), stored once per ``msg_id``.
 
-        Raises `QueueFull` when the stream refuses it (`SubjectFull` when only for this subject), `ConnectionError` when
-        it could not be stored in time.
+        Raises `QueueFull` when it is refused (`SubjectFull` when only for this subject), `ConnectionError` when late.
         """
         ...
 
@@ -189,11 +195,10 @@ class Queues(Protocol):
         """Store up to 1000 messages of one stream, all or none; errors as of `enqueue`. May be repeated."""
         ...
 
-    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[bool]:
-        """Store messages, each for itself, in one go; tells of each whether it was stored.
+    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[int]:
+        """Store messages, each for itself, in one go; returns the place of each in its stream.
 
-        False means that its subject has the most messages it may have. Other errors as of `enqueue`.
-        """
+        0 means that its subject is full. Other errors as of `enqueue`; some may be stored then."""
         ...
 
     def pull(
@@ -249,105 +254,6 @@ class Queues(Protocol):
     async def delete_consumer(self, stream: str, consumer: str) -> None: ...
 
 
-class Blobs(Protocol):
-    """Payloads too large for a message, kept in chunks."""
-
-    async def put(self, name: str, data: bytes, *, ttl: float) -> int:
-        """Store ``data`` under ``name`` for ``ttl`` seconds, 0 for ever; returns the number of chunks."""
-        ...
-
-    async def get(self, name: str, chunks: int, sha256: str) -> bytes:
-        """Read it back. Raises `DeserializationError` when a chunk is missing or the hash differs; never hangs."""
-        ...
-
-    async def share(self, name: str, data: bytes, *, reference: str, ttl: float, keep: float) -> int | None:
-        """Hold content that others may hold, too, for ``ttl`` seconds; ``name`` stands for the content.
-
-        What is not stored yet is stored for ``keep`` seconds. Returns the number of chunks, or None when the content is
-        being removed at this moment: store it under another name. A reference is ``OWNER`` or ``OWNER.PART``."""
-        ...
-
-    async def refer(self, name: str, reference: str, *, ttl: float) -> None:
-        """Hold shared content once more, for ``ttl`` seconds; only for those who hold it already."""
-
-    async def release(self, name: str, reference: str) -> None:
-        """Hold it no longer; content that nobody holds any more is removed."""
-
-    async def release_all(self, owner: str) -> None:
-        """`release` whatever is held by references ``owner.PART``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message as a stream keeps it."""
-
-    subject: str
-    headers: Headers
-    body: bytes
-    sequence: int
-    time: float
-    """When it was stored, in unix seconds by the server's clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Sequences of the first and the last message of a stream; an empty one has its first behind its last."""
-
-    first: int
-    last: int
-
-
-class History(Protocol):
-    """Reading what streams keep, without taking it. All raise `NotFoundError` when there is no such stream."""
-
-    async def bounds(self, stream: str) -> Bounds:
-        """What the leader of the stream knows."""
-        ...
-
-    async def read(self, stream: str, subject: str, *, sequence: int, count: int) -> Sequence[Stored]:
-        """Up to ``count`` messages under a subject (wildcards allowed), in order, from a sequence on; fewer when they
-        are large. None only when there is nothing more, as far as whoever answers knows."""
-        ...
-
-    async def first_since(self, stream: str, subject: str, moment: float) -> int | None:
-        """Sequence of the first message under a subject that was stored at ``moment`` (unix seconds) or later."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A value in a table."""
-
-    value: bytes
-    revision: int
-    """Grows with every write to the table; names this one."""
-
-
-class Table(Protocol):
-    """A small key-value store, shared by everyone on the bus. Keys are subject tokens joined by dots."""
-
-    async def get(self, key: str) -> bytes | None: ...
-    async def entry(self, key: str) -> Entry | None:
-        """The value with its revision, or None when there is none."""
-        ...
-
-    async def entries(self, pattern: str) -> dict[str, Entry]:
-        """All keys under a pattern (``app.*``), with their values."""
-        ...
-
-    async def put(self, key: str, value: bytes, *, ttl: float = 0.0) -> None: ...
-    async def create(self, key: str, value: bytes, *, ttl: float = 0.0) -> bool:
-        """Write only if the key does not exist; tells whether it did. ``ttl`` in whole seconds, 0 = for ever."""
-        ...
-
-    async def update(self, key: str, value: bytes, revision: int, *, ttl: float = 0.0) -> int | None:
-        """Write only if the last write to the key was ``revision``; the new revision, or None if it was another."""
-        ...
-
-    async def delete(self, key: str) -> None: ...
-    async def keys(self) -> list[str]: ...
-
-
 class Bus(Protocol):
     """A connection to the bus. Owned by one ``async with``."""
 
@@ -374,8 +280,8 @@ class Bus(Protocol):
         """
 
     async def flush(self, timeout: float = 10.0) -> None:
-        """A real barrier: on return the server has processed all we sent before, and we have handled all it sent before
-        it answered. Raises `ConnectionError` when no answer comes in ``timeout`` seconds."""
+        """A real barrier: on return the server has processed all we sent, and we have handled all it sent before it
+        answered. Raises `ConnectionError` when no answer comes in ``timeout`` seconds."""
 
     async def writable(self) -> None:
         """Wait until the socket has room: back-pressure for those who publish a lot."""

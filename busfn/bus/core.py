@@ -255,12 +255,15 @@ class NatsBus:
 
     async def ask_each(self, messages: Sequence[Outgoing], *, timeout: float) -> list[Inbound | Error]:
         """Many fragile requests in one go; an error stands where no answer came within ``timeout`` seconds."""
+        if not messages:
+            return []
         batch = Batch(len(messages), self._loop.create_future())
         tokens = [self._token() for _ in messages]
         try:
             for number, (token, message) in enumerate(zip(tokens, messages, strict=True)):
                 self._slots[token] = Part(message.subject, batch, number)
-                self.publish(message.subject, message.body, message.headers, self._prefix + token)
+                named = {**message.headers, "Nats-Msg-Id": message.msg_id} if message.msg_id else message.headers
+                self.publish(message.subject, message.body, named, self._prefix + token)
             await asyncio.wait([batch.full], timeout=timeout)
         finally:
             for token in tokens:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from busfn.bus.api import NO_MESSAGE, STREAM_NOT_FOUND, ApiError, attempts
-from busfn.bus.base import Bounds, Stored
 from busfn.bus.frames import Inbound
+from busfn.bus.stores import Bounds, Stored
 from busfn.errors import ConnectionError, NoResponders, NotFoundError, ServiceError
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from busfn.bus.api import (
@@ -108,10 +107,7 @@ class NatsQueues:
         failure: Exception | None = None
         async for limit in attempts(self._bus, timeout):
             try:
-                answer = read_answer(await self._bus.ask(subject, body, named, timeout=limit, fragile=True))
-                return int(answer["seq"])
-            except KeyError as error:
-                raise ServiceError(f"{subject}: what answered is no stream") from error
+                return _sequence(await self._bus.ask(subject, body, named, timeout=limit, fragile=True), subject)
             except ConnectionError as error:  # no responders included: a leader may be about to be elected
                 failure = error
             except ApiError as error:
@@ -133,14 +129,15 @@ class NatsQueues:
             f"{len(messages)} messages ({subject} ...) could not be stored within {timeout:g} s: {failure}"
         ) from failure
 
-    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[bool]:
-        stored: dict[int, bool] = {}
+    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[int]:
+        stored: dict[int, int] = {}
         failure: Exception | None = None
         left = list(range(len(messages)))
         async for limit in attempts(self._bus, timeout):
-            for number, answer in zip(left, await self._offer([messages[n] for n in left], limit), strict=True):
+            answers = await self._bus.ask_each([messages[n] for n in left], timeout=limit)
+            for number, answer in zip(left, answers, strict=True):
                 try:
-                    stored[number] = _is_stored(answer, messages[number].subject)
+                    stored[number] = _place(answer, messages[number].subject)
                 except (ConnectionError, ApiError) as error:  # that another attempt may change
                     failure = error
             left = [number for number in left if number not in stored]
@@ -149,13 +146,6 @@ class NatsQueues:
         raise ConnectionError(
             f"{len(left)} of {len(messages)} messages could not be stored within {timeout:g} s: {failure}"
         ) from failure
-
-    async def _offer(self, messages: Sequence[Outgoing], timeout: float) -> list[Inbound | Error]:
-        named = [
-            replace(message, headers={**message.headers, "Nats-Msg-Id": message.msg_id}) if message.msg_id else message
-            for message in messages
-        ]
-        return await self._bus.ask_each(named, timeout=timeout) if named else []
 
     def pull(
         self,
@@ -321,17 +311,24 @@ class NatsQueues:
                 raise
 
 
-def _is_stored(answer: Inbound | Error, subject: str) -> bool:
-    """Whether a message was stored, or refused because its subject is full; raises what else went wrong."""
+def _sequence(answer: Inbound, subject: str) -> int:
+    """Where a message was stored. Raises `ApiError` when it was refused."""
+    try:
+        return int(read_answer(answer)["seq"])
+    except KeyError as error:
+        raise ServiceError(f"{subject}: what answered is no stream") from error
+
+
+def _place(answer: Inbound | Error, subject: str) -> int:
+    """Where a message was stored; 0 when it was refused because its subject is full. Raises what else went wrong."""
     if isinstance(answer, Error):
         raise answer
     try:
-        read_answer(answer)
+        return _sequence(answer, subject)
     except ApiError as error:
         with suppress(SubjectFull):
             raise _classify(error, subject) from error
-        return False
-    return True
+        return 0
 
 
 def _classify(error: ApiError, subject: str) -> Exception:

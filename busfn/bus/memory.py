@@ -235,7 +235,7 @@ class MemoryBus:
         finally:
             self._waiting.discard(answered)
             channel.close()
-        if answer.headers.get("Status") == "503":
+        if answer.status == "503":
             raise NoResponders(f"nobody serves {subject}")
         return answer
 

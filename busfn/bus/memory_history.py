@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from busfn.bus.base import Bounds, Stored
 from busfn.bus.patterns import matches
+from busfn.bus.stores import Bounds, Stored
 from busfn.errors import NotFoundError
 
 if TYPE_CHECKING:

@@ -157,17 +157,16 @@ class MemoryQueues:
             [MemoryMessage(m.subject, "", m.body, {**m.headers, "Nats-Msg-Id": m.msg_id}) for m in messages]
         )
 
-    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[bool]:
-        return [await self._stored(message, timeout) for message in messages]
+    async def enqueue_each(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> list[int]:
+        return [await self._place(message, timeout) for message in messages]
 
-    async def _stored(self, message: Outgoing, timeout: float) -> bool:
+    async def _place(self, message: Outgoing, timeout: float) -> int:
         try:
-            await self.enqueue(message.subject, message.body, message.headers, msg_id=message.msg_id, timeout=timeout)
-        except QueueFull as error:
-            if "per subject" not in str(error):
-                raise
-            return False
-        return True
+            return await self.enqueue(
+                message.subject, message.body, message.headers, msg_id=message.msg_id, timeout=timeout
+            )
+        except SubjectFull:
+            return 0
 
     def pull(
         self,

@@ -6,9 +6,9 @@ import hashlib
 import math
 import time
 
-from busfn.bus.base import Entry
 from busfn.bus.frames import check_pattern
 from busfn.bus.patterns import matches
+from busfn.bus.stores import Entry
 from busfn.errors import DeserializationError
 
 CHUNK = 512 << 10

@@ -44,6 +44,10 @@ class MemoryMessage:
     body: bytes
     headers: Headers = field(default_factory=dict[str, str])
 
+    @property
+    def status(self) -> str:
+        return self.headers.get("Status", "")
+
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
@@ -85,7 +89,7 @@ class MemoryConsumer:
         self.handed_out += 1
         place = f"{times}.{sequence}.{self.handed_out}"
         token = f"$JS.ACK.{self.spec.stream}.{self.spec.name}.{place}.0.{len(self.fresh)}"
-        puller.take(Delivery(stored.message, token, sequence, times, self.handed_out))
+        puller.take(Delivery(stored.message, token, sequence, times, self.handed_out, stored.time))
 
     def _lease(self, sequence: int, seconds: float) -> None:
         self.leases[sequence] = asyncio.get_running_loop().call_later(seconds, self._lapse, sequence)

@@ -36,18 +36,20 @@ class Place(NamedTuple):
     deliveries: int
     order: int
     """Number among all deliveries of the consumer."""
+    stored_at: float
+    """Unix seconds."""
 
 
 def read_token(token: str) -> Place:
     """Reads either form of ack subject; raises `ProtocolError`.
 
-    ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<order>...`` has 9 tokens; the second form has the domain and
-    the hash of the account before the stream.
+    ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<order>.<nanoseconds>...`` has 9 tokens; the second form has
+    the domain and the hash of the account before the stream.
     """
     parts = token.split(".")
     at = 4 if len(parts) == 9 else 6
     try:
-        return Place(int(parts[at + 1]), int(parts[at]), int(parts[at + 2]))
+        return Place(int(parts[at + 1]), int(parts[at]), int(parts[at + 2]), int(parts[at + 3]) / _NANO)
     except (IndexError, ValueError) as error:
         raise ProtocolError(f"not an ack subject: {token!r}") from error
 
@@ -149,7 +151,7 @@ class NatsPuller:
         self._pause = _FIRST_PAUSE
         self._asked = max(0, self._asked - 1)
         place = read_token(message.reply)
-        delivery = Delivery(message, message.reply, place.sequence, place.deliveries, place.order)
+        delivery = Delivery(message, message.reply, *place)
         if self._stopped or self._capacity() < 1:
             self._queues.settle(message.reply, Verdict.NAK)
         else:

@@ -8,8 +8,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from busfn.bus.api import WRONG_SEQUENCE, ApiError, attempts, read_answer
-from busfn.bus.base import Entry
 from busfn.bus.frames import Inbound, check_pattern
+from busfn.bus.stores import Entry
 from busfn.errors import ConnectionError, NoResponders
 
 if TYPE_CHECKING:

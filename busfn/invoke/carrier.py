@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from busfn.bus.base import Channel, Message
+from busfn.bus.base import Channel, Message, Outgoing
 from busfn.errors import Error, QueueFull
 from busfn.invoke.link import Link, Target
 from busfn.invoke.payloads import discard, fetch, spills, stow
-from busfn.protocol.codecs import Payload
+from busfn.protocol import headers as h
 from busfn.protocol.envelope import Answer, Call, Status, read_answer
 
 SILENCE = 5.0
@@ -24,6 +24,8 @@ SILENCE = 5.0
 TICK = 1.0
 LOOKS = 16
 """Messages looked up in one tick; the rest waits for the next."""
+MOST_TOGETHER = 64
+"""Messages stored in one go."""
 FULL_PAUSE = 0.25
 """Seconds before a refused message is offered to a full queue again."""
 
@@ -55,23 +57,30 @@ class Carrier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.TimerHandle | None = None
         self._call_id = ""
+        self._reply: dict[str, str] = {}
+        self._waiting: list[tuple[_Parcel, Outgoing]] = []
+        self._storing = False
 
     def begin(self) -> None:
         """Open the channel for results."""
         self._channel = self._link.bus.channel(self._on_message)
+        self._reply = {h.REPLY: self._channel.subject}
         self._ticker = self._link.portal.loop.call_later(TICK, self._tick)
 
     def send(self, call: Call) -> None:
         """Put a message into the queue."""
         self._call_id = call.call
         parcel = self._parcels[call.index] = _Parcel(call, time.monotonic())
-        self._spawn(self._enqueue(parcel, call, f"{call.call}.{call.index}"))
+        if spills(call.payload):
+            self._spawn(self._stow(parcel))
+        else:
+            self._offer(parcel)
 
     def resend(self, first: int, select: tuple[int, int]) -> None:
         """Put a part of a message into the queue again."""
         parcel = self._parcels.get(first)
         if parcel is not None:
-            self._spawn(self._enqueue(parcel, replace(parcel.call, select=select), ""))
+            self._offer(parcel, select)
 
     def complete(self, first: int) -> None:
         """All results of the message arrived."""
@@ -96,26 +105,49 @@ class Carrier:
         for first in list(self._parcels):
             self.complete(first)
 
-    async def _enqueue(self, parcel: _Parcel, call: Call, msg_id: str) -> None:
-        if self._channel is None:
-            return
-        if spills(call.payload):
-            parcel.call = replace(parcel.call, payload=await self._stow(call))
-            call = replace(call, payload=parcel.call.payload)
-        headers = replace(call, reply=self._channel.subject).headers()
-        subject = self._link.subjects.job(self._target.app, self._target.function, call.call)
-        parcel.sequences.add(await self._offer(subject, call, headers, msg_id))
-        parcel.heard, parcel.missing = time.monotonic(), False
+    async def _stow(self, parcel: _Parcel) -> None:
+        """Put large arguments into the blob store, and the message into the queue."""
+        call = parcel.call
+        reference = f"{call.call}.{call.index}"
+        parcel.call = call.copy(payload=await stow(self._link.bus, call.payload, reference=reference))
+        self._offer(parcel)
 
-    async def _stow(self, call: Call) -> Payload:
-        return await stow(self._link.bus, call.payload, reference=f"{call.call}.{call.index}")
+    def _offer(self, parcel: _Parcel, select: tuple[int, int] | None = None) -> None:
+        self._waiting.append((parcel, self._message(parcel.call, select)))
+        if not self._storing:
+            self._storing = True
+            self._spawn(self._store_waiting())
 
-    async def _offer(self, subject: str, call: Call, headers: dict[str, str], msg_id: str) -> int:
-        while True:
+    def _message(self, call: Call, select: tuple[int, int] | None) -> Outgoing:
+        part = call.copy(select=select) if select else call
+        return Outgoing(
+            subject=self._link.subjects.job(self._target.app, self._target.function, call.call),
+            body=call.payload.body,
+            headers=part.headers() | self._reply,
+            # What is sent again has none: it was stored before.
+            msg_id="" if select else f"{call.call}.{call.index}",
+        )
+
+    async def _store_waiting(self) -> None:
+        """Store what waits; what comes meanwhile is stored together."""
+        try:
+            while self._waiting and self._channel is not None:
+                batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+                sequences = await self._store([message for _, message in batch])
+                now = time.monotonic()
+                for (parcel, _), sequence in zip(batch, sequences, strict=True):
+                    parcel.sequences.add(sequence)
+                    parcel.heard, parcel.missing = now, False
+        finally:
+            self._storing = False
+
+    async def _store(self, messages: Sequence[Outgoing]) -> Sequence[int]:
+        while self._channel is not None:
             try:
-                return await self._link.bus.queues.enqueue(subject, call.payload.body, headers, msg_id=msg_id)
+                return await self._link.bus.queues.enqueue_each(messages)
             except QueueFull:  # back-pressure: the map goes on as soon as there is room
                 await asyncio.sleep(FULL_PAUSE)
+        return [0] * len(messages)
 
     def _on_message(self, message: Message) -> None:
         try:
@@ -138,7 +170,7 @@ class Carrier:
                 return
 
     async def _fetch(self, answer: Answer) -> None:
-        self._deliver(replace(answer, payload=await fetch(self._link.bus, answer.payload)))
+        self._deliver(answer.copy(payload=await fetch(self._link.bus, answer.payload)))
         await discard(self._link.bus, answer.payload)
 
     def _tick(self) -> None:

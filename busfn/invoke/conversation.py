@@ -140,7 +140,7 @@ class Conversation:
         self._send()
 
     def _on_message(self, message: Message) -> None:
-        if message.headers.get("Status") == "503":
+        if message.status == "503":
             self._retry_unserved()
             return
         try:

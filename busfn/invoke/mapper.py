@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from busfn.invoke.progress import Progress
 from busfn.invoke.window import Block, Outbound, Window
 from busfn.protocol.arguments import Inputs
 from busfn.protocol.codecs import Codecs, Payload
-from busfn.protocol.envelope import Answer, Call, Status
+from busfn.protocol.envelope import Answer, Call, Status, call_scope
 
 PULL_TIME = 0.020
 """Seconds spent on pulling inputs for one message before it is sent as it is."""
@@ -134,10 +134,11 @@ class Mapping:
 
     def _ship(self, rows: list[Row]) -> None:
         out = self._window.send(len(rows))
-        call = replace(self._call, index=out.first, count=out.count)
-        payload = encode_rows(self._link.codecs, self._target, call, rows, self._options)
+        scope = call_scope(self._target.app, self._target.function, self._call.call, out.first)
+        payload = encode_rows(self._link.codecs, scope, rows, self._options)
         self._window.weigh(out.count, len(payload.body))
-        self._link.portal.call(self._carrier.send, replace(call, payload=payload))
+        call = self._call.copy(index=out.first, count=out.count, payload=payload)
+        self._link.portal.call(self._carrier.send, call)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Answer):
@@ -194,14 +195,14 @@ class Mapping:
             self._link.portal.call(partial(self._carrier.resend, out.first, select))
 
 
-def encode_rows(codecs: Codecs, target: Target, call: Call, rows: list[Row], options: MapOptions) -> Payload:
-    """The inputs of one message."""
+def encode_rows(codecs: Codecs, scope: str, rows: list[Row], options: MapOptions) -> Payload:
+    """The inputs of one message; ``scope`` is what a signature binds them to."""
     if options.uniform:
         columns = [list(column) for column in zip(*rows, strict=True)]
         inputs = Inputs(columns=columns, rows=None, kwargs=options.kwargs)
     else:
         inputs = Inputs(columns=None, rows=[list(row) for row in rows], kwargs=options.kwargs)
-    return codecs.encode(inputs.pack(), scope=call.scope(target.app, target.function), what="")
+    return codecs.encode(inputs.pack(), scope=scope, what="")
 
 
 class Pulled(list[Row]):

@@ -19,9 +19,9 @@ MOST_COUNT = 1_000_000
 _SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call:
-    """A request to run a function on one input, or on a chunk of them."""
+    """A request to run a function on one input, or on a chunk of them. Never changed, only copied."""
 
     call: str
     payload: Payload
@@ -104,9 +104,9 @@ class Status(StrEnum):
     """The worker that ran it is gone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer:
-    """A message back to the caller."""
+    """A message back to the caller. Never changed, only copied."""
 
     status: Status
     payload: Payload

@@ -53,9 +53,9 @@ def pull_inbox(prefix: str, worker: str) -> str:
     return f"{prefix}.{worker}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Entry:
-    """One message that a worker holds."""
+    """One message that a worker holds. Never changed, only copied."""
 
     kind: Kind
     foreign: bool
@@ -77,6 +77,17 @@ class Entry:
     started: float = 0.0
     """When the input that runs now was started (monotonic seconds); 0 while it waits."""
     accepted: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """How full a table is."""
+
+    messages: int
+    queued: int
+    """Those that are to be settled."""
+    since: float
+    """When the input that has run for the longest was started (monotonic seconds); 0 when none runs."""
 
 
 class FlightTable:
@@ -174,13 +185,31 @@ class FlightTable:
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """The records in use."""
-        for slot in range(RECORDS):
+        for slot in self._used():
             entry = self._read(HEADER_SIZE + slot * RECORD_SIZE)
             if entry is not None:
                 yield slot, entry
 
+    def occupancy(self) -> Occupancy:
+        """What the records in use amount to, for those who look often."""
+        count = queued = 0
+        since = 0.0
+        for slot in self._used():
+            fixed = _FIXED.unpack_from(self._map, HEADER_SIZE + slot * RECORD_SIZE)
+            started, token_size = fixed[9], fixed[12]
+            count += 1
+            queued += token_size > 0
+            since = min(since or started, started) if started else since
+        return Occupancy(count, queued, since)
+
+    def _used(self) -> list[int]:
+        states = self._map[HEADER_SIZE::RECORD_SIZE]
+        return [slot for slot, state in enumerate(states) if state]
+
     def _read(self, at: int) -> Entry | None:
         """A record; None for one that is empty, or was emptied (and perhaps filled again) while it was read."""
+        if not self._map[at]:
+            return None
         record = self._map[at : at + RECORD_SIZE]
         if not record[0] or not self._map[at] or self._map[at + _ACCEPTED : at + _TEXT] != record[_ACCEPTED:_TEXT]:
             return None

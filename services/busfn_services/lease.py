@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from busfn.bus.base import Table
+from busfn.bus.stores import Table
 from busfn.errors import ConflictError, Error
 from busfn.registry import Registry
 

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from busfn.bus.base import Bounds, StreamSpec
+from busfn.bus.base import StreamSpec
+from busfn.bus.stores import Bounds
 from busfn.errors import NotFoundError
 
 pytestmark = pytest.mark.anyio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -31,12 +32,14 @@ async def settled(bus, jobs, timeout=5.0):
 
 
 async def test_what_is_stored_is_delivered_and_acked(bus, other, jobs, collect):
+    before = time.time()
     sequence = await bus.queues.enqueue(f"{jobs}.a.1", b"body", {"X": "y"}, msg_id="one")
     await consumer(bus, jobs)
     got = collect()
     other.queues.pull(jobs, "c", lambda: 10, got)
     [delivery] = await got.reach(1)
     assert (delivery.sequence, delivery.deliveries) == (sequence, 1)
+    assert before <= delivery.stored_at <= time.time()
     assert delivery.message.subject == f"{jobs}.a.1"
     assert delivery.message.body == b"body"
     assert delivery.message.headers["X"] == "y"
@@ -151,6 +154,7 @@ async def test_nak_hands_out_again_at_once(bus, jobs, collect):
     bus.queues.settle(first.token, Verdict.NAK)
     _, second = await got.reach(2, timeout=2)
     assert (second.sequence, second.deliveries) == (first.sequence, 2)
+    assert second.stored_at == first.stored_at
 
 
 async def test_nak_with_a_delay_hands_out_later(bus, jobs, collect):
@@ -589,14 +593,14 @@ async def test_messages_are_stored_each_for_itself(bus, other, name):
         return Outgoing(subject=f"{name}.{n}", body=body, headers={"N": str(n)}, msg_id="")
 
     assert await bus.queues.enqueue_each([]) == []
-    assert await bus.queues.enqueue_each([message(n) for n in range(200)]) == [True] * 200
+    assert await bus.queues.enqueue_each([message(n) for n in range(200)]) == list(range(1, 201))
     again = await other.queues.enqueue_each([message(n, b"second") for n in (5, 200, 7, 201)])
-    assert again == [False, True, False, True]
+    assert again == [0, 201, 0, 202]
     found = await bus.queues.latest_each(name, [f"{name}.{n}" for n in (5, 200)])
     assert [found[f"{name}.{n}"].body for n in (5, 200)] == [b"first", b"second"]
     assert found[f"{name}.200"].headers["N"] == "200"
     twice = Outgoing(subject=f"{name}.id", body=b"", headers={}, msg_id="one")
-    assert await bus.queues.enqueue_each([twice, twice]) == [True, True]
+    assert await bus.queues.enqueue_each([twice, twice]) == [203, 203]
 
 
 async def test_each_for_itself_a_full_stream_and_no_stream_are_errors(bus, name):

@@ -8,7 +8,8 @@ import os
 
 import pytest
 
-from busfn.bus.base import Entry, StreamSpec
+from busfn.bus.base import StreamSpec
+from busfn.bus.stores import Entry
 from busfn.errors import DeserializationError
 
 pytestmark = pytest.mark.anyio

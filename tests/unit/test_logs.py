@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from busfn.bus.base import Stored
 from busfn.bus.memory import MemoryBroker, MemoryBus
+from busfn.bus.stores import Stored
 from busfn.errors import NotFoundError
 from busfn.logs import FIRST_WINDOW, LogFilter, LogLine, LogReader, lines_of
 from busfn.protocol.subjects import Subjects

@@ -30,6 +30,11 @@ class Activator:
         self._pullers: list[Puller] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def joined(self) -> bool:
+        """Whether it takes calls."""
+        return self._member is not None
+
     async def join(self) -> None:
         """Take calls; on return the server knows."""
         if self._member is None:

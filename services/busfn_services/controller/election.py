@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from busfn.bus.base import Table
+from busfn.bus.stores import Table
 from busfn.errors import Error
 
 KEY = "lead"

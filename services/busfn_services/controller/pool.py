@@ -28,6 +28,9 @@ TICK = 0.25
 IDLE_TICK = 1.0
 """Seconds between looks at one whose workers idle; one without workers is not looked at."""
 
+REST = 0.025
+"""Seconds between two looks, at the least, while workers serve: a busy function is told of every message."""
+
 AWAKE = 1.0
 """Seconds of looking after a wake-up: a server tells of a stored message a moment before it counts it."""
 
@@ -113,6 +116,7 @@ class Pool:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
+            began = time.monotonic()
             pause: float | None = TICK
             try:
                 pause = await self._step()
@@ -124,6 +128,8 @@ class Pool:
                     self._woken_at = time.monotonic()
             except TimeoutError:
                 continue
+            if not self._activator.joined:
+                await asyncio.sleep(began + REST - time.monotonic())
 
     async def _step(self) -> float | None:
         """One look; tells in how many seconds to look again, None for when something happens."""

@@ -67,7 +67,7 @@ class Deliveries:
             logger.info("what a lost worker did not read is left to its lease: %s", error)
 
     def _on_message(self, kind: Kind, message: Message) -> None:
-        if "Status" in message.headers:
+        if message.status:
             return
         if self._reader_is_gone:
             self._refuse(message.reply)

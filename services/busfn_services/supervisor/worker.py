@@ -86,16 +86,16 @@ class Worker:
         """What it has to do now."""
         if self.state is State.GONE:
             return Load()
-        entries, now = [entry for _, entry in self.table.entries()], time.monotonic()
+        table, now = self.table.occupancy(), time.monotonic()
         return Load(
-            busy=bool(entries),
+            busy=table.messages > 0,
             waiting=self.table.waiting > 0,
             idle_for=now - self.idle_since if self.idle_since else 0.0,
-            deaf_for=time.monotonic() - self.table.heard if self.table.heard else 0.0,
-            held=sum(1 for entry in entries if entry.token),
+            deaf_for=now - self.table.heard if self.table.heard else 0.0,
+            held=table.queued,
             mean_run=self.table.mean,
-            running_for=max((now - entry.started for entry in entries if entry.started), default=0.0),
-            running=min(len(entries), SLOTS),
+            running_for=now - table.since if table.since else 0.0,
+            running=min(table.messages, SLOTS),
         )
 
     def drain(self) -> None:

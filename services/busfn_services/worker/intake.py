@@ -34,7 +34,7 @@ from busfn_services.worker.limiter import Limiter
 from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
 from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
-from busfn_services.worker.starts import Ruling, Starts, lost_hosts
+from busfn_services.worker.starts import Ruling, Starts, lost_hosts, may_be_lost
 
 HEARING_EVERY = 1.0
 """Seconds between pings of the bus, for the supervisor to see that we hear it."""
@@ -129,7 +129,8 @@ class Intake:
             self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:
             turned_away = 1 if call.not_before else 0  # it came too early before
-            self._accept(call, kind, delivery.token, delivery.sequence, again=delivery.deliveries > 1 + turned_away)
+            again = may_be_lost(delivery.deliveries - turned_away, time.time() - delivery.stored_at)
+            self._accept(call, kind, delivery.token, delivery.sequence, again=again)
 
     def _note_taken(self, kind: Kind, delivery: Delivery) -> None:
         self._table.set_taken(kind, delivery.order)

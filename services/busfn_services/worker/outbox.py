@@ -133,7 +133,7 @@ class Outbox:
         return channel.subject
 
     def _on_gone(self, call: str, message: Message) -> None:
-        if message.headers.get("Status") == "503":
+        if message.status == "503":
             self._holder.caller_gone(call)
 
     def _retry(self, job: Job, offset: int, delay: float) -> None:

@@ -22,6 +22,18 @@ from busfn_services.worker.job import Job
 logger = logging.getLogger("busfn.starts")
 
 
+SHORTEST_LEASE = 1.0
+"""Seconds that a lease lasts at the least: what comes again sooner after it was stored was put back by a worker."""
+
+
+def may_be_lost(deliveries: int, age: float) -> bool:
+    """Whether a message that was handed out so often, ``age`` seconds after it was stored, may have been lost before.
+
+    Busy workers put back what they have no room for, so coming again alone says little.
+    """
+    return deliveries > 1 and age > SHORTEST_LEASE
+
+
 class Ruling(Enum):
     """What becomes of a message that came again."""
 

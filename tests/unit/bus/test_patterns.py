@@ -37,9 +37,9 @@ def test_no_overlap(one, other):
 @pytest.mark.parametrize(
     ("token", "read"),
     [
-        ("$JS.ACK.JOBS.c.3.17.20.1795468482988188458.0", (17, 3, 20)),
-        ("$JS.ACK._.ABCDEF.JOBS.c.3.17.20.1795468482988188458.0", (17, 3, 20)),
-        ("$JS.ACK.hub.ABCDEF.JOBS.c.3.17.20.1795468482988188458.0.rnd", (17, 3, 20)),
+        ("$JS.ACK.JOBS.c.3.17.20.1795468482988188458.0", (17, 3, 20, 1795468482.988188458)),
+        ("$JS.ACK._.ABCDEF.JOBS.c.3.17.20.1795468482988188458.0", (17, 3, 20, 1795468482.988188458)),
+        ("$JS.ACK.hub.ABCDEF.JOBS.c.3.17.20.1795468482988188458.0.rnd", (17, 3, 20, 1795468482.988188458)),
     ],
 )
 def test_both_forms_of_ack_subjects(token, read):

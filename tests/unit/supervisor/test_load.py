@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -51,5 +52,8 @@ def test_it_runs_no_more_than_it_can_whatever_it_holds(worker: Worker) -> None:
     for number in range(1, 4):
         worker.table.fill(number, entry(number, 0.0))
     assert (worker.load().running, worker.load().held) == (SLOTS, 4)
+    assert worker.load().running_for >= 2.0
+    worker.table.fill(4, replace(entry(5, 0.0), token=""))
+    assert (worker.load().held, worker.table.occupancy().messages) == (4, 5)
     [view] = ProcessLauncher(OneWorker(worker)).workers(worker.spec)  # type: ignore[arg-type]
     assert (view.running, view.busy, view.held) == (SLOTS, True, 4)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from busfn.spec import LOST_LIMIT
-from busfn_services.worker.starts import Ruling, rule
+from busfn_services.worker.starts import SHORTEST_LEASE, Ruling, may_be_lost, rule
 
 
 @pytest.mark.parametrize("lost", range(LOST_LIMIT))
@@ -26,3 +26,17 @@ def test_a_chunk_that_ran_is_divided_and_never_given_up(lost: int) -> None:
 
 def test_what_was_cancelled_meanwhile_takes_its_way() -> None:
     assert rule(0, 1) is Ruling.RUN
+
+
+@pytest.mark.parametrize(
+    ("deliveries", "age", "lost"),
+    [
+        (1, 100.0, False),
+        (2, SHORTEST_LEASE / 2, False),
+        (2, SHORTEST_LEASE * 2, True),
+        (5, 0.0, False),
+        (2, -3.0, False),
+    ],
+)
+def test_only_what_comes_again_after_a_lease_may_have_been_lost(deliveries: int, age: float, lost: bool) -> None:
+    assert may_be_lost(deliveries, age) is lost

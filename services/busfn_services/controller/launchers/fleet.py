@@ -179,7 +179,7 @@ class Fleet:
 
     def _on_silence(self, name: str, message: Message) -> None:
         host = self._hosts.get(name)
-        if host is not None and message.headers.get("Status") == "503":
+        if host is not None and message.status == "503":
             logger.warning("host %s (%s) is gone, with %d workers", name, host.report.machine, len(host.report.workers))
             self._forget(name)
             self._tell({worker.name: worker for worker in host.report.workers}, {})
