@@ -14,6 +14,11 @@ from busfn_services.worker.outlet import Outlet
 class Job:
     """One message: a single input, or a range of a chunk's inputs whose unstarted rest can be given away."""
 
+    __slots__ = (
+        "_end", "_ended", "_lock", "_next", "begin", "call", "cancelled", "control", "given_back", "kind", "lost",
+        "noted", "outlet", "over", "returned", "sequence", "slot", "started_at", "suspect", "tail", "token", "wire",
+    )  # fmt: skip
+
     def __init__(self, call: Call, kind: Kind, slot: int, token: str = "", sequence: int = 0) -> None:
         self.wire = call
         """As it came, large arguments still a reference."""

@@ -89,8 +89,8 @@ class Outbox:
     def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
         self._post(self._stream, job, outlet, last)
 
-    def finish(self, job: Job, mean: float) -> None:
-        self._post(self._finish, job, mean)
+    def finish(self, job: Job, mean: float, *answers: Answer) -> None:
+        self._post(self._finish, job, mean, answers)
 
     # On the loop thread
 
@@ -111,7 +111,9 @@ class Outbox:
     def _stream(self, job: Job, outlet: Outlet, last: Answer | None) -> None:
         self._send(job, [*outlet.flush(), *([last] if last else [])], job.control.subject if job.control else "")
 
-    def _finish(self, job: Job, mean: float) -> None:
+    def _finish(self, job: Job, mean: float, answers: Sequence[Answer]) -> None:
+        if answers:
+            self._answer(job, answers)
         if not job.returned:
             self._holder.ran(job, mean)
         self._conclude(job)

@@ -24,8 +24,8 @@ def run_plain(executor: Executor, port: Port, job: Job) -> None:
             run.failed(offset, executor.explained(error))
         else:
             run.succeeded(offset, value)
-    count = run.finish()
-    port.finish(job, executor.measured(time.perf_counter() - begun, count))
+    count, answers = run.finish()
+    port.finish(job, executor.measured(time.perf_counter() - begun, count), *answers)
 
 
 async def arun_plain(executor: Executor, port: Port, job: Job) -> None:
@@ -41,5 +41,5 @@ async def arun_plain(executor: Executor, port: Port, job: Job) -> None:
             run.failed(offset, executor.explained(error))
         else:
             run.succeeded(offset, value)
-    count = run.finish()
-    port.finish(job, executor.measured(time.perf_counter() - begun, count))
+    count, answers = run.finish()
+    port.finish(job, executor.measured(time.perf_counter() - begun, count), *answers)

@@ -25,5 +25,5 @@ class Port(Protocol):
     def stream(self, job: Job, outlet: Outlet, last: Answer | None = None) -> None:
         """Send what the outlet has, then the last frame if it is known."""
 
-    def finish(self, job: Job, mean: float) -> None:
-        """The job is done; ``mean`` seconds an input, 0 when none was run."""
+    def finish(self, job: Job, mean: float, *answers: Answer) -> None:
+        """The job is done, but for its last answers; ``mean`` seconds an input, 0 when none was run."""

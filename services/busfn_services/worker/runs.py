@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from busfn.errors import InvalidError
@@ -33,8 +33,8 @@ class Run(Protocol):
     def succeeded(self, offset: int, value: Any) -> None: ...
     def failed(self, offset: int, error: BaseException) -> None: ...
 
-    def finish(self) -> int:
-        """Send what is left; returns how many inputs were run."""
+    def finish(self) -> tuple[int, Sequence[Answer]]:
+        """How many inputs were run, and the answers that are left to be sent."""
         ...
 
 
@@ -52,6 +52,7 @@ class Single:
         self._job = job
         self._begun = time.perf_counter()
         self._done = 0
+        self._answers: Sequence[Answer] = ()
 
     def inputs(self) -> Iterator[Input]:
         if not self._job.take(1):
@@ -67,8 +68,7 @@ class Single:
         yield 0, arguments
 
     def succeeded(self, offset: int, value: Any) -> None:
-        answer = self._executor.answers.value(self._job.call, value, time.perf_counter() - self._begun)
-        self._port.answer(self._job, answer)
+        self._answers = (self._executor.answers.value(self._job.call, value, time.perf_counter() - self._begun),)
 
     def failed(self, offset: int, error: BaseException) -> None:
         call = self._job.call
@@ -78,10 +78,10 @@ class Single:
         if delay is not None:
             self._port.retry(self._job, 0, delay)
         else:
-            self._port.answer(self._job, self._executor.answers.failure(call, call.index, error))
+            self._answers = (self._executor.answers.failure(call, call.index, error),)
 
-    def finish(self) -> int:
-        return self._done
+    def finish(self) -> tuple[int, Sequence[Answer]]:
+        return self._done, self._answers
 
 
 class Chunk:
@@ -130,9 +130,8 @@ class Chunk:
         self._first = offset + 1
         self._port.started(self._job, self._upto)
 
-    def finish(self) -> int:
-        self._flush()
-        return self._done
+    def finish(self) -> tuple[int, Sequence[Answer]]:
+        return self._done, self._collected()
 
     def _decode(self) -> Inputs:
         call, spec = self._job.call, self._executor.spec
@@ -160,9 +159,16 @@ class Chunk:
         return [build.value(call, value, took, self._first + i) for i, value in enumerate(values)]
 
     def _flush(self) -> None:
+        if answers := self._collected():
+            self._port.answer(self._job, *answers)
+
+    def _collected(self) -> list[Answer]:
+        """Answers with the results since the last ones."""
         values, self._values = self._values, []
+        answers: list[Answer] = []
         if values:
             took = self._executor.mean or (time.monotonic() - self._since) / len(values)
-            self._port.answer(self._job, *self._answers(values, took))
+            answers = self._answers(values, took)
         self._first += len(values)
         self._since = time.monotonic()
+        return answers
