@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from busfn.protocol.envelope import Call
 from busfn_services.flight import RECORDS, Kind
 from busfn_services.worker.job import Job
-from busfn_services.worker.limiter import FORESEEN, MOST_WORK, Limiter
+from busfn_services.worker.limiter import FORESEEN, SOON, Limiter
 
 CUT_AFTER = 0.050
 """Seconds after which what still waits behind a running body is given away, so that short work is not trapped behind
@@ -55,7 +55,7 @@ class Holdings:
         mean = self._limiter.mean
         if mean is None or mean > FORESEEN or self._limiter.messages != self._limiter.slots:
             return None
-        return self._work() - MOST_WORK
+        return self._work() - SOON
 
     def make(self, call: Call, kind: Kind, token: str, sequence: int) -> Job:
         """A job for a message, in a slot of its own; not held yet."""

@@ -8,6 +8,8 @@ from busfn_services.flight import SLOTS
 
 MOST_WORK = 0.002
 """Seconds of estimated work that may be held beyond the free slots."""
+SOON = 0.005
+"""Seconds before its turn that the next message is asked for: what a busy bus takes to bring it."""
 MOST_MESSAGES = 64
 FORESEEN = 0.1
 """Seconds up to which the end of an input is foretold from how long others took."""
@@ -46,7 +48,7 @@ class Limiter:
         By the time the next message is here, its turn has come. Only for short inputs, whose end can be foretold.
         """
         short = self.mean is not None and self.mean <= FORESEEN
-        return int(short and not self.once and self.messages == self.slots and work <= MOST_WORK)
+        return int(short and not self.once and self.messages == self.slots and work <= SOON)
 
     def take(self, inputs: int) -> None:
         """A message with so many inputs was taken."""

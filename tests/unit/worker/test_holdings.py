@@ -10,7 +10,7 @@ from busfn_services.flight import RECORDS, Kind
 from busfn_services.worker import holdings as module
 from busfn_services.worker.holdings import CUT_AFTER, MOST_STORING, Holdings
 from busfn_services.worker.job import Job
-from busfn_services.worker.limiter import MOST_MESSAGES, MOST_WORK, Limiter
+from busfn_services.worker.limiter import MOST_MESSAGES, MOST_WORK, SOON, Limiter
 
 SHORT = MOST_WORK / 100
 
@@ -104,7 +104,7 @@ def test_a_message_is_asked_for_ahead_only_while_one_is_held(clock: Clock) -> No
     holdings, jobs = held(mean=0.01)
     start(jobs[0], clock)
     assert holdings.room() == 0
-    assert holdings.soon() == pytest.approx(0.01 - MOST_WORK)
+    assert holdings.soon() == pytest.approx(0.01 - SOON)
     clock.now += 0.009
     assert holdings.room() == 1
     soon = holdings.soon()

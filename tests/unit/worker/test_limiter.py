@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busfn_services.worker.limiter import FORESEEN, MOST_MESSAGES, MOST_WORK, Limiter
+from busfn_services.worker.limiter import FORESEEN, MOST_MESSAGES, MOST_WORK, SOON, Limiter
 
 means = st.floats(1e-7, 10)
 
@@ -173,7 +173,7 @@ def ready_to_look_ahead(mean: float = 0.01) -> Limiter:
 
 def test_the_next_message_is_asked_for_shortly_before_its_turn():
     limiter = ready_to_look_ahead()
-    assert (limiter.ahead(0.005), limiter.ahead(MOST_WORK), limiter.ahead(0.0)) == (0, 1, 1)
+    assert (limiter.ahead(2 * SOON), limiter.ahead(SOON), limiter.ahead(0.0)) == (0, 1, 1)
 
 
 def test_one_message_ahead_is_enough():
