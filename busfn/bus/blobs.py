@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import logging
 import math
@@ -65,22 +66,25 @@ class NatsBlobs:
         return count
 
     async def get(self, name: str, chunks: int, sha256: str) -> bytes:
-        parts: dict[int, bytes] = {}
+        whole = io.BytesIO()  # which gives away what it holds without a copy
         for start in range(0, chunks, _WINDOW):
-            await self._page(name, range(start, min(start + _WINDOW, chunks)), parts)
-        data = b"".join(parts.pop(n) for n in range(chunks))
+            numbers = range(start, min(start + _WINDOW, chunks))
+            parts = await self._page(name, numbers)
+            whole.writelines(parts[n] for n in numbers)
+        data = whole.getvalue()
         if await _digest(data) != sha256:
             raise DeserializationError(f"blob {name} is damaged: its hash differs")
         return data
 
-    async def _page(self, name: str, wanted: range, parts: dict[int, bytes]) -> None:
+    async def _page(self, name: str, wanted: range) -> dict[int, bytes]:
         """Read some chunks; one that is missing may be on its way to the replica that answers."""
+        parts: dict[int, bytes] = {}
         missing = list(wanted)
         async for _ in attempts(self._bus, _PATIENCE):
             await self._read(name, missing, parts)
             missing = [n for n in wanted if n not in parts]
             if not missing:
-                return
+                return parts
         raise DeserializationError(f"blob {name} is not complete: chunk {missing[0]} is gone or expired")
 
     async def _read(self, name: str, numbers: list[int], parts: dict[int, bytes]) -> None:

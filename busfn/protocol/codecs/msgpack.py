@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import struct
 import uuid
 import zoneinfo
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import msgpack
@@ -26,9 +27,14 @@ MAX_DEPTH = 64
 """Containers inside containers; deeper values are left to pickle."""
 FIRST_BUFFER = 1024
 """Bytes of a packer's buffer, which grows; the default of 256 KiB takes longer to get than a small value to pack."""
+LARGE = 64 * 1024
+"""Bytes from which on a value is not given to the packer."""
+MOST_PIECES = 16
 MOST_KEY = 80
 """Characters of a key that go into a path."""
 
+_BIN32 = 0xC6
+"""In front of bytes whose number takes 32 bits."""
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _SEQUENCES = frozenset({list, tuple, set, frozenset})
 _OPAQUE = frozenset({complex, dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID})
@@ -47,9 +53,29 @@ def pack(value: object) -> bytes:
     """Bytes from plain data. Raises `NotPlain` with the path of what is not plain."""
     _scan(value, 0)
     try:
-        return _nested(value)
+        return b"".join(_pieces(value)) if _holds_large(value) else _nested(value)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise NotPlain("", f"{type(value).__name__} ({error})") from None
+
+
+def _holds_large(value: object) -> bool:
+    """Whether it is large, or a short list with something large, as arguments are."""
+    items = cast("list[object]", value) if type(value) is list else [value]
+    return len(items) <= MOST_PIECES and any(type(item) is bytes and len(item) > LARGE for item in items)
+
+
+def _pieces(value: object) -> Iterator[bytes]:
+    """What `_nested` gives, with large bytes as they are: the packer would copy them twice."""
+    if type(value) is list:
+        items = cast("list[object]", value)
+        yield _Packer().pack_array_header(len(items))
+        for item in items:
+            yield from _pieces(item) if type(item) is bytes else (_nested(item),)
+    elif type(value) is bytes and len(value) > LARGE:
+        yield struct.pack(">BI", _BIN32, len(value))
+        yield value
+    else:
+        yield _nested(value)
 
 
 def unpack(data: bytes) -> Any:

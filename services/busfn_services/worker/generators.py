@@ -59,6 +59,7 @@ class _Run:
 
     def begin(self) -> Arguments:
         arguments = self._executor.arguments(self._job.call)
+        self._job.decoded()
         self._port.started(self._job, 1)
         return arguments
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 from busfn.bus.base import Channel
 from busfn.protocol.envelope import Call
@@ -85,6 +86,11 @@ class Job:
         """Seconds that it will still take, when an input takes ``mean`` seconds."""
         running = max(0.0, self.started_at + mean - now) if self.running else 0.0
         return self.remaining * mean + running
+
+    def decoded(self) -> None:
+        """Its arguments were taken out of it: let go of the bytes of large ones, while the body runs."""
+        if self.wire.payload.blob is not None:
+            self.call = self.call.copy(payload=replace(self.call.payload, body=b""))
 
     def take(self, most: int) -> range:
         """Start up to ``most`` further inputs; offsets into the chunk, empty at the end."""

@@ -63,6 +63,7 @@ class Single:
         except BaseException as error:
             self.failed(0, error)
             return
+        self._job.decoded()
         self._port.started(self._job, 1)
         self._begun = time.perf_counter()
         yield 0, arguments
@@ -103,6 +104,7 @@ class Chunk:
         except BaseException as error:
             self._refuse(error)
             return
+        self._job.decoded()
         rows, kwargs = list(inputs), inputs.kwargs
         while offsets := self._job.take(self._slice_size()):
             self._upto = offsets.stop

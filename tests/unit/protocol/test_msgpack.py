@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import ProtocolError
-from busfn.protocol.codecs.msgpack import MAX_DEPTH, NotPlain, pack, unpack
+from busfn.protocol.codecs.msgpack import LARGE, MAX_DEPTH, MOST_PIECES, NotPlain, pack, unpack
 
 zones = st.one_of(
     st.none(),
@@ -144,6 +144,16 @@ def test_what_comes_out_is_exactly_what_went_in(value):
 def test_edges_round_trip(value):
     back = unpack(pack(value))
     assert form(back) == form(value)
+
+
+@pytest.mark.parametrize("size", [LARGE, LARGE + 1, LARGE + 70_000])
+@pytest.mark.parametrize("others", [0, 1, MOST_PIECES - 1, MOST_PIECES])
+def test_large_bytes_are_packed_as_the_library_packs_them(size, others):
+    large = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    for value in (large, [large, *["a", 1, None, [2.5]][:others]], [*range(others), large]):
+        assert pack(value) == msgpack.packb(value)
+        assert unpack(pack(value)) == value
+    assert unpack(pack([large, (1, large)])) == [large, (1, large)]
 
 
 def test_the_two_hours_of_a_night_stay_apart():
