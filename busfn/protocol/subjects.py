@@ -122,6 +122,10 @@ class Subjects:
         """How many inputs a durable call has, when it is not one."""
         return self._make("res", app, call, "size")
 
+    def stored(self, app: str, call: str) -> str:
+        """All that is stored of a durable call itself: results, size, whether it was cancelled."""
+        return self._make("res", app, call, "*")
+
     def child(self, app: str, call: str, index: int | str, child: str) -> str:
         """Noted when an input of a call has spawned another call, whose id is ``child``; may hold wildcards."""
         return self._make("res", app, call, "child", str(index), child)
