@@ -74,6 +74,10 @@ class Subjects:
         """Queued inputs of a function."""
         return self._make("job", app, function, "*")
 
+    def jobs_of(self, app: str) -> str:
+        """Queued inputs of an app."""
+        return self._make("job", app, ">")
+
     def log(self, app: str, function: str, call: str) -> str:
         """What a call's body prints; the call is ``-`` for what is printed while none runs."""
         return self._make("log", app, function, call)

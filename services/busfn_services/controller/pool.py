@@ -28,6 +28,9 @@ TICK = 0.25
 IDLE_TICK = 1.0
 """Seconds between looks at one whose workers idle; one without workers is not looked at."""
 
+JUST = 2 * IDLE_TICK
+"""Seconds for which a worker that idles counts as one that has worked just now."""
+
 AWAKE = 1.0
 """Seconds of looking after a wake-up: a server tells of a stored message a moment before it counts it."""
 
@@ -54,6 +57,8 @@ class Pool:
         self._backoff = Backoff()
         self._demand = Demand()
         self._reason = ""
+        self.busy = False
+        """At the last look it had something to do, or has had just before."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -139,6 +144,7 @@ class Pool:
         sample = self._watched(Sample(backlog, as_seen_by(self._spec.version, workers), unsettled))
         decision = decide(sample, self._spec.scaling, self._launcher.cores)
         self._reason = decision.reason
+        self.busy = bool(backlog or unsettled) or any(one.busy or one.idle_for < JUST for one in sample.workers)
         await self._apply(workers, decision, self._rollout(workers))
         return self._pause(sample)
 
