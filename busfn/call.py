@@ -70,6 +70,7 @@ class FunctionCall(Generic[R]):
         """Take its inputs out of the queue and stop those that run; whoever waits for it gets `RemoteError`.
 
         A body gets `InputCancellation` raised inside; ``cancel(terminate_containers=True)`` kills its worker instead.
+        Harmless when the call has ended. Raises `NotFoundError` when nothing is known of it.
         """
         return Dual("call.cancel", self._start_cancel)
 
@@ -83,7 +84,7 @@ class FunctionCall(Generic[R]):
         """Its inputs with their status, and below each the durable calls that it has spawned.
 
         Calls that a body made with `remote`, `map` or `remote_gen` leave nothing behind and are not shown, neither are
-        more than a thousand inputs of one call.
+        more than a thousand inputs of one call. Raises `NotFoundError` when nothing is known of the call.
         """
         return Dual("call.get_call_graph", self._start_call_graph)
 
@@ -121,7 +122,7 @@ class FunctionCall(Generic[R]):
 
     def _start_cancel(self, *, terminate_containers: bool = False) -> Pending[None]:
         async def work(client: Client) -> Callable[[], None]:
-            await client.durable.cancel(self._ref, terminate=terminate_containers)
+            await client.durable.stop(self._ref, terminate=terminate_containers)
             return lambda: None
 
         return self._submit(work)
@@ -137,6 +138,7 @@ class FunctionCall(Generic[R]):
 
     def _start_call_graph(self) -> Pending[list[InputInfo]]:
         async def work(client: Client) -> Callable[[], list[InputInfo]]:
+            await client.durable.standing(self._ref)
             graph = await client.graphs.of(self._ref.target, self._ref.call)
             return lambda: graph
 

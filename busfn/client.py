@@ -15,6 +15,7 @@ from busfn.invoke.durable import Durable
 from busfn.invoke.graph import Graphs
 from busfn.invoke.link import Link, ignore_waiting
 from busfn.invoke.progress import Watch, unwatched
+from busfn.pinning import Pinning
 from busfn.protocol.codecs import Codecs
 from busfn.protocol.subjects import Subjects
 from busfn.sync import LoopThread
@@ -47,6 +48,7 @@ class Client:
         self.durable = Durable(link)
         self.dead = DeadLetters(link)
         self.graphs = Graphs(link)
+        self.pinning = Pinning(link)
 
     @classmethod
     def open(cls, options: ClientOptions, portal: LoopThread | None = None) -> Client:

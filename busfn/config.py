@@ -200,18 +200,32 @@ def runtime_file(environ: Mapping[str, str]) -> Path:
     return Path(base) / "busfn.json" if base else Path(environ.get("HOME", "/")) / ".cache" / "busfn" / "up.json"
 
 
+def running(path: Path) -> int | None:
+    """The process that has left this runtime file; None when it is gone, or there is no such file."""
+    pid = _pid(_read(path))
+    return pid if pid is not None and _alive(pid) else None
+
+
 def _read_runtime(path: Path) -> str | None:
     """What a `busfn up` has left, unless it is gone and could not take it away."""
     text = _read(path)
-    pid = _json(text, "the runtime file of `busfn up`").get("pid")
+    pid = _pid(text)
+    return text if pid is None or _alive(pid) else None
+
+
+def _pid(runtime: str | None) -> int | None:
+    pid = _json(runtime, "the runtime file of `busfn up`").get("pid")
+    return pid if isinstance(pid, int) else None
+
+
+def _alive(pid: int) -> bool:
     try:
-        if isinstance(pid, int):
-            os.kill(pid, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
-        return None
+        return False
     except PermissionError:  # it is there, and another user's
-        return text
-    return text
+        return True
+    return True
 
 
 def _read_context(folder: Path, name: str) -> str | None:

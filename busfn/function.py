@@ -264,7 +264,7 @@ class Function(Generic[P, R, L_co]):
         return client.link.portal.submit(run())
 
     def _start_remote(self, *args: P.args, **kwargs: P.kwargs) -> Pending[R]:
-        client = self._binding.require(repr(self))
+        client = self._caller()
         if self.is_generator:
             raise InvalidError(f"{self.name} is a generator function: use `{self.name}.remote_gen(...)`")
         self._only_spawned()
@@ -277,7 +277,7 @@ class Function(Generic[P, R, L_co]):
         return cast("Pending[R]", pending)
 
     def _start_spawn(self, *args: P.args, **kwargs: P.kwargs) -> Pending[FunctionCall[R]]:
-        client = self._binding.require(repr(self))
+        client = self._caller()
         if self.is_generator:
             raise InvalidError(f"Cannot `spawn` a generator function: nobody would take the items of {self.name}")
         call = self._call(client, args, kwargs)
@@ -293,7 +293,7 @@ class Function(Generic[P, R, L_co]):
         return client.link.portal.submit(work())
 
     def _start_stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream:
-        client = self._binding.require(repr(self))
+        client = self._caller()
         if self._definition is not None and not self.is_generator:
             raise InvalidError(f"{self.name} is not a generator function: use `{self.name}.remote(...)`")
         self._only_spawned()
@@ -312,7 +312,14 @@ class Function(Generic[P, R, L_co]):
     def _map_client(self) -> Client:
         if self.is_generator:
             raise InvalidError(f"{self.name} is a generator function: a map cannot stream, use `remote_gen`")
-        return self._binding.require(repr(self))
+        return self._caller()
+
+    def _caller(self) -> Client:
+        """The client, once what it will call is served."""
+        client = self._binding.require(repr(self))
+        if self._definition is None:
+            client.pinning.hold(self._target.app)
+        return client
 
     def _call(self, client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         call = self._call_id(client.link.ids)

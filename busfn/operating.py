@@ -106,7 +106,7 @@ class Operator:
         if spec is not None:
             app, version = unpin(target.app)
             if version:
-                await self.registry.pin(app, version)
+                await self.registry.pin(app, version, time.time())
             return spec
         service = f"{target.app}-{target.function}".replace(".", "-")
         for asked in (self._link.subjects.question("stats", target.app), f"$SRV.PING.{service}"):

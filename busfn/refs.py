@@ -16,6 +16,9 @@ from types import ModuleType
 
 from busfn.errors import InvalidError
 
+MOST_FOLDERS = 200
+"""Names in a folder that are looked at for a script that may be meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ref:
@@ -73,15 +76,34 @@ def resolve(ref: Ref, cwd: str) -> Source:
     if os.path.isdir(file):
         raise InvalidError(f"{ref.path} is a directory, not a script")
     if not os.path.exists(file):
-        raise InvalidError(f"there is no file {ref.path}{_similar(file)}")
+        raise InvalidError(f"there is no file {ref.path}{_similar(ref.path, cwd)}")
     return Source(kind="script", target=file, directory=os.path.dirname(file))
 
 
-def _similar(file: str) -> str:
-    folder = os.path.dirname(file)
-    names = [name for name in os.listdir(folder) if name.endswith(".py")] if os.path.isdir(folder) else []
-    close = difflib.get_close_matches(os.path.basename(file), names, 1)
-    return f"; did you mean {close[0]}?" if close else ""
+def _similar(path: str, cwd: str) -> str:
+    """A script that may be meant, as it would have to be typed: one of its folder first, then one of a folder below."""
+    given, name = os.path.split(path)
+    start = given if os.path.isdir(os.path.join(cwd, given)) else ""
+    for folders in ([start], _below(start, cwd)):
+        known = {one: os.path.join(folder, one) for folder in folders for one in _scripts(os.path.join(cwd, folder))}
+        close = difflib.get_close_matches(name, known, 1)
+        if close:
+            return f"; did you mean {known[close[0]]}?"
+    return ""
+
+
+def _below(folder: str, cwd: str) -> list[str]:
+    """The folders in a folder, but for hidden ones."""
+    names = sorted(os.listdir(os.path.join(cwd, folder)))[:MOST_FOLDERS]
+    found = [os.path.join(folder, name) for name in names if not name.startswith(".")]
+    return [one for one in found if os.path.isdir(os.path.join(cwd, one))]
+
+
+def _scripts(folder: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(".py")]
+    except OSError:  # not for us to read
+        return []
 
 
 def load(source: Source) -> ModuleType:

@@ -1,8 +1,9 @@
 """Deployed apps, their versions and settings, in the environment's table.
 
 Keys: ``app.<app>`` which version is served; ``version.<app>.<n>`` a version, never changed; ``scale.<app>.<function>``
-settings that hold until the next deploy; ``pin.<app>.<n>`` versions that somebody insists on; ``run.<app>`` and
-``lead`` are leases. Whoever has changed something says so on a subject, so that controllers look at once.
+settings that hold until the next deploy; ``pin.<app>.<n>`` versions that somebody insists on, and when somebody last
+did; ``run.<app>`` and ``lead`` are leases. Whoever has changed something says so on a subject, so that controllers look
+at once.
 """
 
 from __future__ import annotations
@@ -20,9 +21,27 @@ from busfn.bus.stores import Entry
 from busfn.deployment import AppState, Deployment
 from busfn.errors import ConflictError, NotFoundError
 from busfn.protocol.subjects import Subjects
+from busfn.streams import RETENTION
 
 ATTEMPTS = 20
 """Writes that may lose against others before we give up."""
+
+PINNED_FOR = RETENTION
+"""Seconds that a version is served beside the current one after somebody has last insisted on it."""
+PIN_AGE = 24 * 3600.0
+"""Seconds after which it is noted again that somebody still does."""
+_ENDING = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A version of an app that somebody insists on."""
+
+    app: str
+    version: int
+    wanted_at: float
+    """Unix seconds; 0 in one of an older busfn, which did not note it."""
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +106,10 @@ class Registry:
             found[app, function] = Override(data["version"], data["settings"])
         return found
 
-    async def pins(self) -> set[tuple[str, int]]:
+    async def pins(self) -> list[Pin]:
         """Versions that somebody insists on."""
-        return {(key.split(".")[1], int(key.split(".")[2])) for key in await self._table.entries("pin.*.*")}
+        found = [_pin(key, entry) for key, entry in (await self._table.entries("pin.*.*")).items()]
+        return [pin for pin in found if pin is not None]
 
     # writing
 
@@ -134,10 +154,24 @@ class Registry:
         for key in await self._table.entries(f"scale.{app}.>"):
             await self._table.delete(key)
 
-    async def pin(self, app: str, version: int) -> None:
-        """Have a version served beside the current one, for those who insist on it."""
-        if await self._table.create(f"pin.{app}.{version}", b""):
+    async def pin(self, app: str, version: int, now: float) -> None:
+        """Have a version served beside the current one, until nobody has insisted on it for `PINNED_FOR` seconds."""
+        key = f"pin.{app}.{version}"
+        entry = await self._table.entry(key)
+        known = None if entry is None else _pin(key, entry)
+        if known is None or now - known.wanted_at > PIN_AGE:
+            await self._table.put(key, repr(now).encode())
+        if known is None:
             self._tell()
+
+    async def end_pin(self, pin: Pin) -> bool:
+        """Have a version served no more; False when somebody insists on it again."""
+        # Unlike a delete, this is refused when the pin was renewed since; what it writes goes by itself.
+        key = f"pin.{pin.app}.{pin.version}"
+        if await self._table.update(key, _ENDED, pin.revision, ttl=_ENDING) is None:
+            return False
+        self._tell()
+        return True
 
     async def watch(self, on_change: Callable[[], None]) -> Subscription:
         """Be told that something was changed."""
@@ -161,6 +195,16 @@ class Registry:
 
     def _tell(self) -> None:
         self._bus.publish(self._subjects.registry)
+
+
+_ENDED = b"ended"
+
+
+def _pin(key: str, entry: Entry) -> Pin | None:
+    """None for one that was just ended."""
+    _, app, version = key.split(".")
+    wanted_at = float(entry.value or b"0") if entry.value != _ENDED else None
+    return None if wanted_at is None else Pin(app, int(version), wanted_at, entry.revision)
 
 
 def _settings(entry: Entry | None, version: int) -> Mapping[str, Any]:

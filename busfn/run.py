@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from busfn.bus.base import Message
+from busfn.bus.base import Bus, Message
 from busfn.client import Client, ClientOptions
 from busfn.config import load_settings
 from busfn.context import is_local
-from busfn.errors import InvalidError
+from busfn.errors import ConnectionError, InvalidError
 from busfn.invoke.progress import Watch, unwatched
 from busfn.sources import alias_main, specs
 from busfn.stack import Stack
@@ -26,6 +27,8 @@ LogPrinter = Callable[[str, str], None]
 
 GRACE = 2.0
 """Seconds that inputs have which still run when the app's run is over."""
+LAST_WORDS = 3.0
+"""Seconds that the bus has to hand us what they have printed."""
 
 
 class RunningApp:
@@ -101,7 +104,7 @@ class RunningApp:
                 stack.drain(grace)
         finally:
             if client is not None:
-                client.link.portal.run(client.link.bus.flush())
+                client.link.portal.run(_hear_out(client.link.bus))
                 client.close()
             if stack is not None:
                 stack.stop()
@@ -128,6 +131,13 @@ class RunningApp:
                 printer(function, line)
 
         await client.link.bus.subscribe(client.link.subjects.logs(self._app.name), on_message)
+
+
+async def _hear_out(bus: Bus) -> None:
+    """Until what workers have printed is here; nothing comes from a bus that is away."""
+    with suppress(ConnectionError):
+        if bus.connected:
+            await bus.flush(LAST_WORDS)
 
 
 def print_log(function: str, line: str) -> None:

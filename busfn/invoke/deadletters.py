@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from busfn.bus.base import Bus
+from busfn.deployment import unpin
 from busfn.errors import NotFoundError
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch, hold, let_go, sweep
@@ -12,6 +14,7 @@ from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON
 from busfn.protocol.envelope import Call, read_answer, read_call
 from busfn.protocol.failure import Failure
+from busfn.registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,9 @@ class DeadLetters:
         """Queue the input again, under its old call: whoever waits for its result, or asks for it, gets the new one."""
         call = await self._call(letter)
         subjects, queues = self._link.subjects, self._link.bus.queues
+        app, version = unpin(letter.app)
+        if version:
+            await Registry(self._link.bus, subjects).pin(app, version, time.time())
         await queues.purge(subjects.stream("RES"), subjects.result(letter.app, letter.call, letter.index))
         again = await hold(self._link.bus, call.copy(attempt=1, crashes=0, not_before=0))
         subject = subjects.job(letter.app, letter.function, letter.call)

@@ -10,12 +10,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
 from typing import TypeVar
 
 from busfn.bus.base import Message, Outgoing, SubjectFull, Subscription
 from busfn.deployment import unpin
-from busfn.errors import ConnectionError, InvalidError, OutputExpiredError, QueueFull, RemoteError
+from busfn.errors import (
+    ConnectionError,
+    InvalidError,
+    NotFoundError,
+    OutputExpiredError,
+    QueueFull,
+    RemoteError,
+)
 from busfn.invoke.link import Link, Target, open_answer
 from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.protocol.control import Cancellation
@@ -42,6 +50,8 @@ FEW = 16
 PAGE_BYTES = 16 << 20
 """Bytes of results that are read at a time, but for one that is larger."""
 
+_GONE = f"it expired (results are kept for {RETENTION / 86400:g} days), or there never was such a call"
+
 
 @dataclass(frozen=True, slots=True)
 class CallRef:
@@ -63,6 +73,16 @@ class CallRef:
         plain, _ = unpin(app)
         validate_name(plain, "app")
         return cls(Target(app, validate_function_name(function)), call)
+
+
+class Standing(Enum):
+    """How far a durable call is."""
+
+    OPEN = "open"
+    """Inputs of it wait or run, or are being handed over."""
+    ENDED = "ended"
+    """Every input has its result."""
+    CANCELLED = "cancelled"
 
 
 class Durable:
@@ -182,6 +202,32 @@ class Durable:
             await self.result(ref, start, None)
         ]
 
+    async def standing(self, ref: CallRef) -> Standing:
+        """How far a call is. Raises `NotFoundError` when nothing is known of it."""
+        subjects, queues, target = self._link.subjects, self._link.bus.queues, ref.target
+        if await self._latest("JOBS", subjects.job(target.app, target.function, ref.call)) is not None:
+            return Standing.OPEN
+        found = await queues.subjects(subjects.stream("RES"), subjects.stored(target.app, ref.call))
+        notes = {subject.rpartition(".")[2] for subject in found}
+        if "cancelled" in notes:
+            return Standing.CANCELLED
+        if notes:
+            results = sum(map(str.isdigit, notes))
+            return Standing.ENDED if results >= await self.size(ref) else Standing.OPEN
+        if await queues.subjects(subjects.stream("DEAD"), subjects.dead(target.app, target.function, ref.call, "*")):
+            return Standing.OPEN  # it is being retried, or its results have expired
+        raise NotFoundError(
+            f"the call {ref} is not known in environment {subjects.env!r}: {_GONE}. Check the id (`busfn call list`"
+            " shows what there is), the environment (--env or BUSFN_ENV) and the bus (BUSFN_URL)"
+        )
+
+    async def stop(self, ref: CallRef, *, terminate: bool) -> Standing:
+        """`cancel` a call unless it has ended; returns how far it was. Raises `NotFoundError`."""
+        before = await self.standing(ref)
+        if before is not Standing.ENDED:  # one that was cancelled, too: that may have been cut short, or was milder
+            await self.cancel(ref, terminate=terminate)
+        return before
+
     async def cancel(self, ref: CallRef, *, terminate: bool) -> None:
         """Take what was not started out of the queue, and let everybody know."""
         bus, subjects, target = self._link.bus, self._link.subjects, ref.target
@@ -253,8 +299,8 @@ class Durable:
             if not last and await self._latest("DEAD", letter) is not None:
                 await asyncio.sleep(RETRY_PAUSE)  # it may be being retried: its failure is gone, it is queued next
         raise OutputExpiredError(
-            f"there is no result of {ref} (input {index}), and it is not queued:"
-            " it expired, or there never was such a call"
+            f"there is no result of {ref} (input {index}) in environment {self._link.subjects.env!r}, and it is not"
+            f" queued: {_GONE}. Check the id, the environment (--env or BUSFN_ENV) and the bus (BUSFN_URL)"
         )
 
     async def _state(self, ref: CallRef, index: int) -> tuple[Answer | None, bool]:

@@ -74,6 +74,10 @@ class Subjects:
         """Queued inputs of a function."""
         return self._make("job", app, function, "*")
 
+    def jobs_of(self, app: str) -> str:
+        """Queued inputs of an app."""
+        return self._make("job", app, ">")
+
     def log(self, app: str, function: str, call: str) -> str:
         """What a call's body prints; the call is ``-`` for what is printed while none runs."""
         return self._make("log", app, function, call)
@@ -121,6 +125,10 @@ class Subjects:
     def size(self, app: str, call: str) -> str:
         """How many inputs a durable call has, when it is not one."""
         return self._make("res", app, call, "size")
+
+    def stored(self, app: str, call: str) -> str:
+        """All that is stored of a durable call itself: results, size, whether it was cancelled."""
+        return self._make("res", app, call, "*")
 
     def child(self, app: str, call: str, index: int | str, child: str) -> str:
         """Noted when an input of a call has spawned another call, whose id is ``child``; may hold wildcards."""

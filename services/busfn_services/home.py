@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,34 +37,85 @@ class Identity:
         write_private(folder / "identity.json", asdict(self))
 
 
-class Lock:
-    """Keeps a second stack from using the same folder; ends with the process, however it ends."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The stack that has a folder, as it says itself."""
 
-    def __init__(self, folder: Path, runtime: Path) -> None:
+    pid: int = 0
+    env: str = ""
+    bus: str = ""
+    """Its servers, without secrets; empty while it starts."""
+
+    def __str__(self) -> str:
+        return f"(process {self.pid}, environment {self.env!r}, {self.bus or 'starting'})"
+
+
+class Lock:
+    """Keeps a second stack from a folder; ends with the process, however it ends.
+
+    One stack at a time has a server with its data there, and one serves an environment.
+    """
+
+    def __init__(self, folder: Path, env: str, *, server: bool) -> None:
         self._folder = folder
-        self._runtime = runtime
-        self._fd = -1
+        self._env = env
+        self._names = ("lock", f"lock-{env}") if server else (f"lock-{env}",)
+        self._fds: list[int] = []
 
     def __enter__(self) -> Lock:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._fd)
-            raise ConflictError(self._taken()) from None
+            for name in self._names:
+                self._take(name)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.tell("")
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        while self._fds:
+            os.close(self._fds.pop())
 
-    def _taken(self) -> str:
+    def tell(self, bus: str) -> None:
+        """Note for others who has the folder, and where its bus is."""
+        text = json.dumps(asdict(Holder(pid=os.getpid(), env=self._env, bus=bus))).encode()
+        for fd in self._fds:
+            os.pwrite(fd, text, 0)
+            os.ftruncate(fd, len(text))
+
+    def _take(self, name: str) -> None:
+        fd = os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o600)
+        self._fds.append(fd)
         try:
-            known = json.loads(self._runtime.read_text(encoding="utf-8"))
-            where = f" (process {known['pid']})"
-        except (OSError, ValueError, KeyError):
-            where = ""
-        return f"`busfn up` runs already{where} with the data in {self._folder}: clients find it, nothing is to be done"
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._fds.remove(fd)
+            told = os.pread(fd, 4096, 0)
+            os.close(fd)
+            raise ConflictError(self._taken(_holder(told))) from None
+
+    def _taken(self, holder: Holder) -> str:
+        runs = f"`busfn up` runs already {holder} with its data in {self._folder}"
+        stop = f"stop it first (Ctrl-C where it runs, or `kill {holder.pid}`)"
+        if holder.env == self._env:
+            return (
+                f"{runs}. Clients find it, nothing is to be done: `busfn health` looks at it, `busfn url` prints its"
+                f" address. To start it anew, {stop}"
+            )
+        data = "" if self._folder == data_folder(os.environ) else f" --data {shlex.quote(str(self._folder))}"
+        return (
+            f"{runs}, and a stack serves one environment. To serve {self._env!r} on the same server, beside it:\n"
+            f'  BUSFN_URL="$(busfn url)" busfn up --env {self._env}{data}\n'
+            f"To serve {self._env!r} instead, {stop}"
+        )
+
+
+def _holder(told: bytes) -> Holder:
+    try:
+        return Holder(**json.loads(told))
+    except (ValueError, TypeError):  # it is writing it at this moment
+        return Holder()
 
 
 def write_private(path: Path, value: Mapping[str, Any]) -> None:

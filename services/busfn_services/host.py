@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+from busfn.bus.base import Bus
 from busfn.config import BusAddress
 from busfn.errors import Error
 from busfn.registry import Registry
@@ -24,7 +25,8 @@ from busfn_services.child import say, standard_input
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.launchers.process import ProcessLauncher
 from busfn_services.controller.wanted import Served, with_overrides
-from busfn_services.lease import Lease, refuse_if_deployed
+from busfn_services.farewell import while_there
+from busfn_services.lease import LEASE_TIME, Lease, refuse_if_deployed
 from busfn_services.process import run_service
 from busfn_services.supervisor.context import HostContext, open_context
 from busfn_services.supervisor.forkserver import ForkServer
@@ -37,6 +39,10 @@ DONE_CHECK = 0.5
 """Seconds between looks at whether a detached app has work left."""
 FAREWELL = 3.0
 """Seconds for tidying up the bus when the owner is gone."""
+LEFT = (
+    f"what this run left on the bus could not be removed: %s. Its name is free within {LEASE_TIME:g} s after the bus is"
+    " back; what was queued waits for the next run of the app"
+)
 
 
 class Host:
@@ -60,6 +66,8 @@ class Host:
         self._detached = False
         self._shared = True
         """Others use the bus, too; otherwise it ends with our owner, and what is on it needs no tidying."""
+        self._away = False
+        """We could not end in order, because the bus did not answer."""
 
     async def run(self, stop: asyncio.Event) -> int:
         """Obey until the owner is gone."""
@@ -192,15 +200,19 @@ class Host:
             controller.changed(spec.app, spec.name)
 
     async def _drain(self, grace: float) -> None:
+        """Without the bus nobody can hand in an outcome: then workers have no longer than ``grace`` in all, and those
+        that are left go with us."""
         if self._keeper is not None:
             self._keeper.cancel()
-        if self._controller is not None and self._supervisor is not None and self._context is not None:
+        if self._context is not None:
+            bus = self._context.bus
+            self._away = not await while_there(bus, self._stop_all(bus, grace), grace)
+
+    async def _stop_all(self, bus: Bus, grace: float) -> None:
+        if self._controller is not None and self._supervisor is not None:
             await self._controller.close()
             await self._supervisor.stop(grace=grace)
-            if self._shared:
-                await self._context.bus.flush()
-            else:
-                await self._context.bus.close()
+            await (bus.flush() if self._shared else bus.close())
 
     async def _end(self) -> None:
         if self._opening is not None and self._context is None:
@@ -208,13 +220,15 @@ class Host:
             await asyncio.gather(self._opening, return_exceptions=True)
         if self._context is None or not self._shared:
             return  # our end is enough: the fork server kills what still runs, and the bus ends with our owner
+        if self._away or not self._context.bus.connected:
+            logger.warning(LEFT, "it does not answer")
+            return
         try:
             async with asyncio.timeout(FAREWELL):
-                if self._context.bus.connected:
-                    await _tidy(self._context, self._ours.values())
+                await _tidy(self._context, self._ours.values())
                 await self._stack.aclose()
         except (Error, TimeoutError) as error:
-            logger.warning("what this run left on the bus could not be removed: %s", error)
+            logger.warning(LEFT, str(error) or f"it did not answer within {FAREWELL:g} s")
 
 
 async def _tidy(context: HostContext, specs: Iterable[FunctionSpec]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from busfn.bus.server import EmbeddedServer
-from busfn.config import BusAddress, Settings
+from busfn.config import BusAddress, Settings, running
 from busfn.errors import ConnectionError
 from busfn_services.child import Orders
 from busfn_services.home import Identity, Lock, write_private
@@ -47,16 +47,18 @@ class Station:
     async def run(self, stop: asyncio.Event) -> int:
         """Start everything, then keep it running. Raises `ConflictError` when such a stack runs already."""
         async with AsyncExitStack() as stack:
-            stack.enter_context(Lock(self._options.folder, self._options.runtime))
+            settings = self._options.settings
+            lock = Lock(self._options.folder, settings.env, server=settings.address is None)
+            stack.enter_context(lock)
             orders = await self._open_bus(stack)
+            lock.tell(", ".join(orders.address.servers))
             # In this order, so that the controller goes first: nobody starts workers on a host that is being stopped.
             children = [
                 await stack.enter_async_context(KeptChild(name, f"busfn_services.{module}", orders, self._note))
                 for name, module in (("host", "agentd"), ("controller", "controllerd"))
             ]
             await asyncio.gather(*(child.wait_ready() for child in children))
-            if self._server is not None:
-                self._announce(orders)
+            if self._server is not None and self._announce(orders):
                 stack.callback(self._options.runtime.unlink, missing_ok=True)
             self._on_ready(orders.address)
             await self._watch(stop)
@@ -116,11 +118,19 @@ class Station:
         if self._server is not None:
             await asyncio.to_thread(self._server.stop)
 
-    def _announce(self, orders: Orders) -> None:
-        address = orders.address
+    def _announce(self, orders: Orders) -> bool:
+        """Let clients of this user find us; False when they find another stack."""
+        address, other = orders.address, running(self._options.runtime)
+        if other is not None:
+            self._note(
+                f"clients of this user find another `busfn up` (process {other}); for this one, set BUSFN_URL and"
+                f" BUSFN_SIGNING_KEY: its token and its key are in {self._options.folder / 'identity.json'}"
+            )
+            return False
         where = ",".join(_with_token(server, address.token) for server in address.servers)
         key = orders.key.decode() if orders.key else ""
         write_private(self._options.runtime, {"url": where, "signing_key": key, "pid": os.getpid()})
+        return True
 
 
 def _with_token(server: str, token: str) -> str:

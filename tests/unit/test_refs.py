@@ -115,7 +115,32 @@ def test_a_missing_script_gets_the_closest_name(tmp_path):
     assert str(caught.value) == "there is no file wroker.py; did you mean worker.py?"
 
 
-@pytest.mark.parametrize("path", ["zzz.py", "nowhere/worker.py"])
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("helo.py", "examples/hello.py"),
+        ("hello.py", "examples/hello.py"),
+        ("examples/helo.py", "examples/hello.py"),
+        ("./examples/helo.py", "./examples/hello.py"),
+        ("exmples/hello.py", "examples/hello.py"),
+        ("wroker.py", "worker.py"),  # the one at hand, not the one below
+        ("examples/../wroker.py", "examples/../worker.py"),
+        ("nowhere/worker.py", "worker.py"),
+        ("../shop/wroker.py", "../shop/worker.py"),
+    ],
+)
+def test_the_guess_is_what_would_have_to_be_typed(tmp_path, path, meant):
+    here = tmp_path / "shop"
+    for file in ("worker.py", "examples/hello.py", "examples/worker.py", ".venv/hello.py", "examples/deep/helo.py"):
+        (here / file).parent.mkdir(parents=True, exist_ok=True)
+        (here / file).touch()
+    with pytest.raises(InvalidError) as caught:
+        resolve(Ref(path, "", False), str(here))
+    assert str(caught.value) == f"there is no file {path}; did you mean {meant}?"
+    assert (here / meant).exists()
+
+
+@pytest.mark.parametrize("path", ["zzz.py", "nowhere/zzz.py"])
 def test_a_missing_script_without_a_similar_one_gets_no_guess(tmp_path, path):
     (tmp_path / "worker.py").touch()
     with pytest.raises(InvalidError) as caught:

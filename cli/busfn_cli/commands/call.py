@@ -52,11 +52,18 @@ def cancel(
 
     Example: busfn call cancel hello.square.01a20e7c28fd7210ab41bd40dab2e888
     """
-    from busfn import FunctionCall
+    from busfn.invoke.durable import CallRef, Standing
     from busfn_cli.remote import connected
 
-    with Console() as console, connected(console, env):
-        FunctionCall.from_id(call_id).cancel(terminate_containers=terminate)
+    with Console() as console, connected(console, env) as client:
+        ref = CallRef.parse(call_id)
+        before = client.link.portal.run(client.durable.stop(ref, terminate=terminate))
+        said = {
+            Standing.OPEN: f"{ref} is cancelled",
+            Standing.CANCELLED: f"{ref} was cancelled before",
+            Standing.ENDED: f"{ref} has ended already and stays as it is: `busfn call get {ref}` prints its result",
+        }
+        console.note(said[before])
 
 
 def list_(

@@ -60,6 +60,10 @@ class Controller:
         for pool in self._pools.values():
             pool.wake()
 
+    def busy(self, app: str) -> bool:
+        """Whether one of an app's functions had something to do when it was looked at last."""
+        return any(pool.busy for (token, _), pool in self._pools.items() if token == app)
+
     # What is known of workers (see `Listener`)
 
     def changed(self, token: str, function: str) -> None:

@@ -20,7 +20,7 @@ from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView
 from busfn_services.controller.rollout import Rollout, as_seen_by, roll
 from busfn_services.controller.status import status_of
 from busfn_services.controller.wanted import Served
-from busfn_services.controller.watchdog import Watchdog
+from busfn_services.controller.watchdog import Audit, Watchdog
 from busfn_services.handon import Context
 
 TICK = 0.25
@@ -30,6 +30,9 @@ IDLE_TICK = 1.0
 
 REST = 0.025
 """Seconds between two looks, at the least, while workers serve: a busy function is told of every message."""
+
+JUST = 2 * IDLE_TICK
+"""Seconds for which a worker that idles counts as one that has worked just now."""
 
 AWAKE = 1.0
 """Seconds of looking after a wake-up: a server tells of a stored message a moment before it counts it."""
@@ -50,13 +53,15 @@ class Pool:
         self._launcher = launcher
         self._leads = leads
         found = consumers(context.subjects, served.spec.app, served.spec.name)
-        self._consumers = {consumer: Watchdog() for consumer in found}
+        self._consumers = {consumer: (Watchdog(), Audit()) for consumer in found}
         self._woken = asyncio.Event()
         self._woken_at = 0.0
         self._activator = Activator(context, served.spec, self._woken.set)
         self._backoff = Backoff()
         self._demand = Demand()
         self._reason = ""
+        self.busy = False
+        """At the last look it had something to do, or has had just before."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -145,6 +150,7 @@ class Pool:
         sample = self._watched(Sample(backlog, as_seen_by(self._spec.version, workers), unsettled))
         decision = decide(sample, self._spec.scaling, self._launcher.cores)
         self._reason = decision.reason
+        self.busy = bool(backlog or unsettled) or any(one.busy or one.idle_for < JUST for one in sample.workers)
         await self._apply(workers, decision, self._rollout(workers))
         return self._pause(sample)
 
@@ -162,7 +168,7 @@ class Pool:
         if woken_lately or sample.backlog or sample.adrift or any(worker.busy for worker in sample.workers):
             return TICK
         if not sample.workers and not self._spec.scaling.min_containers:
-            return None
+            return IDLE_TICK if any(audit.open for _, audit in self._consumers.values()) else None
         return min(IDLE_TICK, max(TICK, self._spec.scaling.scaledown_window / 4))
 
     async def _stand_in(self, workers: tuple[WorkerView, ...]) -> None:
@@ -182,26 +188,47 @@ class Pool:
         return pausing
 
     async def _lag(self) -> tuple[int, int]:
-        lags = [await self._look_at(consumer, watchdog) for consumer, watchdog in self._consumers.items()]
+        lags = [await self._look_at(consumer, *watch) for consumer, watch in self._consumers.items()]
         return sum(lag.pending for lag in lags), sum(lag.unsettled for lag in lags)
 
-    async def _look_at(self, consumer: ConsumerSpec, watchdog: Watchdog) -> Lag:
-        """What waits in a consumer; one that somebody has deleted, or that is stuck, is made again."""
-        queues = self._bus.queues
+    async def _look_at(self, consumer: ConsumerSpec, watchdog: Watchdog, audit: Audit) -> Lag:
+        """What waits in a consumer; one that somebody has deleted, or that does not do its work, is made again."""
+        queues, now = self._bus.queues, time.monotonic()
         try:
             lag = await queues.lag(consumer.stream, consumer.name)
         except NotFoundError:
             logger.warning("%s: consumer %s was deleted; it is made again", self._spec.label, consumer.name)
             await queues.ensure_consumer(consumer)
             return await queues.lag(consumer.stream, consumer.name)
-        if watchdog.stuck(lag, time.monotonic()) and self._leads():
+        if watchdog.stuck(lag, now) and self._leads():
             logger.warning(
                 "%s: consumer %s on %s has %d messages, %d pulls wait, and none is delivered; it is made again",
                 self._spec.label, consumer.name, consumer.stream, lag.pending, lag.waiting,
             )  # fmt: skip
-            await queues.delete_consumer(consumer.stream, consumer.name)
-            await queues.ensure_consumer(consumer)
+            await self._make_again(consumer)
+        elif audit.due(lag, now) and self._leads() and await self._forgets(consumer, audit, lag):
+            logger.warning(
+                "%s: consumer %s on %s has forgotten messages that are stored; it is made again",
+                self._spec.label, consumer.name, consumer.stream,
+            )  # fmt: skip
+            await self._make_again(consumer)
+            return await queues.lag(consumer.stream, consumer.name)
         return lag
+
+    async def _forgets(self, consumer: ConsumerSpec, audit: Audit, lag: Lag) -> bool:
+        """Whether messages are stored that it will never hand out. While a worker runs something, they may be its."""
+        if any(worker.busy for worker in self._launcher.workers(self._spec)):
+            return False
+        queues = self._bus.queues
+        subjects = await queues.subjects(consumer.stream, consumer.subject)
+        if not audit.forgotten(subjects, time.monotonic()):
+            return False
+        last = await queues.lag(consumer.stream, consumer.name)
+        return not last.pending and not last.unsettled and last.delivered == lag.delivered
+
+    async def _make_again(self, consumer: ConsumerSpec) -> None:
+        await self._bus.queues.delete_consumer(consumer.stream, consumer.name)
+        await self._bus.queues.ensure_consumer(consumer)
 
     async def _apply(self, workers: tuple[WorkerView, ...], decision: Decision, rollout: Rollout) -> None:
         starting = sum(worker.phase is Phase.STARTING for worker in workers)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from busfn.bus.base import Message
-from busfn.deployment import Deployment
+from busfn.deployment import Deployment, pinned
 from busfn.errors import Error, NotFoundError
-from busfn.registry import Registry
+from busfn.registry import PIN_AGE, PINNED_FOR, Pin, Registry
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.election import Election
 from busfn_services.controller.launchers.fleet import Fleet
@@ -60,26 +61,43 @@ class ControllerService:
         while not stopping.done():
             self._changed.clear()
             try:
-                wanted = await self._wanted()
+                pins = await self._registry.pins()
+                wanted = await self._wanted({(pin.app, pin.version) for pin in pins})
                 await self._controller.serve(wanted, self._fleet)
                 self._tell({one.spec.app: one.spec.version for one in wanted})
                 if not announced:
                     announced = True
                     self._on_ready()
+                if self._leads():
+                    await self._end_pins(pins, time.time())
             except Error as error:  # the bus is away: go on with what is known
                 logger.warning("the registry cannot be read: %s", error)
             changed = asyncio.create_task(self._changed.wait())
             await asyncio.wait((changed, stopping), timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
 
-    async def _wanted(self) -> list[Served]:
-        states, pins = await self._registry.states(), await self._registry.pins()
+    async def _wanted(self, pins: set[tuple[str, int]]) -> list[Served]:
+        states = await self._registry.states()
         for app, version in versions_in_use(states, pins) - set(self._deployments):
             try:
                 self._deployments[app, version] = await self._registry.deployment(app, version)
             except NotFoundError as error:
                 logger.warning("%s", error)
         return with_overrides(of_registry(states, pins, self._deployments), await self._registry.overrides())
+
+    async def _end_pins(self, pins: Sequence[Pin], now: float) -> None:
+        """Versions that nobody has insisted on for long are served no more, once nothing of them is queued or runs."""
+        for pin in pins:
+            token, age = pinned(pin.app, pin.version), now - pin.wanted_at
+            if age > PINNED_FOR and pin.wanted_at and not await self._has_work(token):
+                await self._registry.end_pin(pin)
+            elif age > PINNED_FOR or (age > PIN_AGE and self._controller.busy(token)):
+                await self._registry.pin(pin.app, pin.version, now)  # clients of other kinds use it without a word
+
+    async def _has_work(self, token: str) -> bool:
+        subjects = self._context.subjects
+        queued = self._context.bus.queues.subjects(subjects.stream("JOBS"), subjects.jobs_of(token))
+        return self._controller.busy(token) or bool(await queued)
 
     def _tell(self, serving: dict[str, int]) -> None:
         """Say what is new."""

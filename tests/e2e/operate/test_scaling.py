@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -221,6 +222,52 @@ def test_a_paused_consumer_is_noticed_and_mended(up, app: str, script: Script) -
     asyncio.run(pause())
     assert quick.spawn(2).get(timeout=60) == 3
     assert re.search(f"{app}.quick: consumer .* none is delivered; it is made again", up.log)
+
+
+def test_messages_that_a_consumer_has_forgotten_are_run_once(
+    up, app: str, script: Script, tmp_path: Path, eventually: Eventually
+) -> None:
+    """A server forgets some after a purge of others, now and then; one that has used up `max_deliver`, always."""
+    import asyncio
+    import json
+
+    import nats
+
+    path = script(APP)
+    up.busfn("deploy", path)
+    assert busfn.Function.from_name(app, "quick").spawn(1).get(timeout=30) == 2
+    up.busfn("app", "stop", app, "--yes")
+    eventually(lambda: up.workers(app) == [])
+    url, consumer = up.busfn("url").strip(), f"BUSFN_main_JOBS.{app}=single"
+
+    async def forget() -> None:
+        client = await nats.connect(url)
+
+        async def ask(verb: str, **what: object) -> dict[str, Any]:
+            return json.loads((await client.request(f"$JS.API.{verb}", json.dumps(what).encode(), timeout=5)).data)
+
+        config = (await ask(f"CONSUMER.INFO.{consumer}"))["config"] | {"max_deliver": 1}
+        made = await ask(f"CONSUMER.CREATE.{consumer}", stream_name="BUSFN_main_JOBS", config=config)
+        assert made["config"]["max_deliver"] == 1
+        log, inbox = str(tmp_path / "log"), client.new_inbox()
+        deliveries = await client.subscribe(inbox)
+        for number in range(3):
+            await client.jetstream().publish(
+                f"busfn.main.job.{app}.single.order{number}", json.dumps([log, number]).encode()
+            )
+            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{consumer}", b"", reply=inbox)
+            await client.publish((await deliveries.next_msg(timeout=5)).reply, b"-NAK")
+        async with asyncio.timeout(20):
+            while (await ask(f"CONSUMER.INFO.{consumer}"))["num_ack_pending"]:  # it notices when it is asked for more
+                await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{consumer}", b'{"no_wait": true}', reply=inbox)
+        await client.close()
+
+    asyncio.run(forget())
+    up.busfn("deploy", path)
+    for number in range(3):
+        busfn.FunctionCall.from_id(f"{app}.single.order{number}").get(timeout=60)
+    assert sorted((tmp_path / "log").read_text().split()) == ["0", "1", "2"]
+    assert up.log.count(f"{app}.single: consumer {app}=single on BUSFN_main_JOBS has forgotten messages") == 1
 
 
 def test_health_is_green_and_turns_red(own_up, app: str, script: Script, eventually: Eventually) -> None:

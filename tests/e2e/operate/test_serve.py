@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -133,6 +134,32 @@ def shared_bus(server: EmbeddedServer, name: str, home: Path, monkeypatch: pytes
     monkeypatch.setenv("BUSFN_URL", f"nats://{server.address.token}@127.0.0.1:{server.port}")
     monkeypatch.setenv("BUSFN_ENV", name)
     monkeypatch.setenv("BUSFN_SIGNING_KEY", "a key")
+
+
+def test_it_ends_without_its_bus(
+    home: Path,
+    serve: Callable[[Path], Session],
+    app: str,
+    script: Callable[..., str],
+    tmp_path: Path,
+    eventually,
+    monkeypatch,
+) -> None:
+    bus, gate = EmbeddedServer.launch().wait_ready(), tmp_path / "gate"
+    monkeypatch.setenv("BUSFN_URL", f"nats://{bus.address.token}@127.0.0.1:{bus.port}")
+    monkeypatch.setenv("BUSFN_SIGNING_KEY", "a key")
+    session = serve(Path(script(SLOW)))
+    assert session.first_line().startswith("ready")
+    pid = busfn.Function.from_name(app, "pid").remote()
+    busfn.Function.from_name(app, "f").spawn(str(gate))
+    eventually(Path(f"{gate}.started").exists)
+    os.kill(bus.pid, signal.SIGKILL)
+    bus.stop()
+    eventually(lambda: "lost the connection" in session.said)
+    assert session.end() == 130
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    assert "it does not answer. Its name is free" in session.said  # nobody waited for the bus to answer
+    assert "Traceback" not in session.said
 
 
 def traces(app: str) -> set[str]:

@@ -39,14 +39,54 @@ APP = """
         return x
 """
 
+BUSFN = str(Path(sys.executable).parent / "busfn")
 Eventually = Callable[[Callable[[], bool]], None]
 
 
 def test_a_second_start_refuses_politely(up) -> None:
     done = up.run("up")
     assert done.returncode == 1
-    assert f"runs already (process {up.process.pid})" in done.stderr
+    assert f"runs already (process {up.process.pid}, environment 'main', nats://127.0.0.1:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_second_environment_is_served_as_the_refusal_says(own_up, app: str, script: Callable[..., str]) -> None:
+    refused = own_up.run("up", "--env", "second")
+    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+    folder, address = own_up.home / ".local" / "share" / "busfn", own_up.busfn("url").strip().partition("@")[2]
+    runs = f"(process {own_up.process.pid}, environment 'main', nats://{address}) with its data in {folder}"
+    assert runs in refused.stderr
+    [advice] = [line.strip() for line in refused.stderr.splitlines() if "BUSFN_URL" in line]
+    path = f"{Path(BUSFN).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-c", f"exec env {advice}"]
+    with (own_up.home / "second.log").open("w") as log:
+        second = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "PATH": path}
+        )
+    try:
+        assert second.stdout is not None
+        assert second.stdout.readline() == f"ready nats://{address}\n", (own_up.home / "second.log").read_text()
+        for env in ("main", "second"):
+            own_up.busfn("deploy", script(APP), "--env", env)
+        called = f"import busfn; print(busfn.Function.from_name({app!r}, 'pid', environment_name='second').remote())"
+        pid = subprocess.run([sys.executable, "-c", called], capture_output=True, text=True, timeout=60, check=True)
+        assert busfn.Function.from_name(app, "pid").remote() != int(pid.stdout)
+        assert "runs already" in own_up.run("up", "--env", "main").stderr
+    finally:
+        second.terminate()
+        second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert load_settings().source == "a running `busfn up`"  # that of the first
+
+
+def test_a_stack_with_data_elsewhere_leaves_clients_to_the_first(own_up, tmp_path: Path) -> None:
+    url = own_up.busfn("url")
+    other = type(own_up)(own_up.home)
+    assert other.start("--data", str(tmp_path / "elsewhere")).startswith("ready")
+    assert own_up.busfn("url") == url
+    assert other.stop() == 0
+    assert own_up.busfn("url") == url
+    assert f"find another `busfn up` (process {own_up.process.pid})" in other.log
 
 
 def test_what_clients_find_is_for_this_user_only_and_goes_with_the_stack(own_up) -> None:
@@ -172,12 +212,21 @@ def test_several_controllers_do_not_scale_twice_and_one_takes_over(
         second.stdout.close()
 
 
-def test_a_folder_has_one_stack(tmp_path: Path) -> None:
-    first, second = (Lock(tmp_path, tmp_path / "note") for _ in range(2))
-    with first, pytest.raises(ConflictError, match="runs already"):
-        second.__enter__()
-    with second:  # it is free again
-        pass
+def test_a_folder_has_one_stack_with_a_server_and_one_for_an_environment(tmp_path: Path) -> None:
+    first = Lock(tmp_path, "main", server=True)
+    with first, pytest.raises(ConflictError, match=r"runs already .*'main', starting.*nothing is to be done"):
+        Lock(tmp_path, "main", server=True).__enter__()
+    with first:  # it is free again
+        first.tell("nats://127.0.0.1:1")
+        with pytest.raises(ConflictError, match=r"'main', nats://127.0.0.1:1\).*serves one environment"):
+            Lock(tmp_path, "other", server=True).__enter__()
+        with pytest.raises(ConflictError, match="nothing is to be done"):
+            Lock(tmp_path, "main", server=False).__enter__()
+        with Lock(tmp_path, "other", server=False), pytest.raises(ConflictError, match="'other', starting"):
+            Lock(tmp_path, "other", server=False).__enter__()
+        (tmp_path / "lock").write_text("{")
+        with pytest.raises(ConflictError, match="runs already"):
+            Lock(tmp_path, "other", server=True).__enter__()
 
 
 def test_orders_survive_their_pipe() -> None:

@@ -104,7 +104,10 @@ def test_call_get_and_cancel_on_the_command_line(path: str) -> None:
     done = busfn("call", "get", blocked.object_id, "--timeout", "0.1")
     assert (done.returncode, "call goes on" in done.stderr) == (1, True)
     queued = durable.held.spawn(path)
-    assert busfn("call", "cancel", queued.object_id).returncode == 0
+    done = busfn("call", "cancel", queued.object_id)
+    assert (done.returncode, done.stderr) == (0, f"{queued.object_id} is cancelled\n")
+    done = busfn("call", "cancel", queued.object_id)
+    assert (done.returncode, done.stderr) == (0, f"{queued.object_id} was cancelled before\n")
     with pytest.raises(errors.RemoteError, match="cancelled"):
         queued.get()
     Path(path).touch()
