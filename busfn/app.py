@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -11,19 +10,16 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overlo
 from busfn.binding import Binding
 from busfn.errors import InvalidError
 from busfn.function import Definition, Function, is_generator_function
-from busfn.invoke.link import Target
-from busfn.protocol.subjects import validate_function_name, validate_name
-from busfn.run import RunningApp
+from busfn.protocol.subjects import Target, validate_function_name, validate_name
 from busfn.spec import Options
 
 if TYPE_CHECKING:
     from busfn.deployment import Deployment
+    from busfn.run import RunningApp
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-
-logger = logging.getLogger("busfn")
 
 
 class LocalEntrypoint(Generic[P, R]):
@@ -131,6 +127,8 @@ class App:
 
         Uses the configured bus, else starts a server of its own. ``show_logs`` prints what workers print to stderr.
         """
+        from busfn.run import RunningApp
+
         return RunningApp(self, env=env, show_logs=show_logs)
 
     def deploy(
@@ -159,13 +157,7 @@ class App:
         name = validate_function_name(options.name or raw.__qualname__)
         known = self.functions.get(name)
         if known is not None and known.get_raw_f() is not raw:
-            logger.warning(
-                "%r defines %r twice, in %s and in %s; the later one is used",
-                self,
-                name,
-                known.get_raw_f().__module__,
-                raw.__module__,
-            )
+            _warn_of_two(self, name, known.get_raw_f().__module__, raw.__module__)
         is_generator = is_generator_function(raw) if options.is_generator is None else options.is_generator
         if is_generator and options.retries is not None:
             raise InvalidError(f"{name} is a generator function: they do not support `retries`")
@@ -173,6 +165,13 @@ class App:
         function: Function[..., Any, Any] = Function(Target(self.name, name), self._binding, definition)
         self.functions[name] = function
         return function
+
+
+def _warn_of_two(app: App, name: str, *modules: str) -> None:
+    import logging  # which takes as long to load as all else that defining a function takes
+
+    text = "%r defines %r twice, in %s and in %s; the later one is used"
+    logging.getLogger("busfn").warning(text, app, name, *modules)
 
 
 def _is_name(given: object) -> bool:

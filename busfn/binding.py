@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
-from busfn.client import Client, ClientOptions
 from busfn.errors import ExecutionError
+
+if TYPE_CHECKING:
+    from busfn.client import Client
 
 
 class Binding:
@@ -49,6 +52,7 @@ class DefaultBinding(Binding):
 
 
 def _connect(what: str, env: str | None) -> Client:
+    from busfn.client import Client, ClientOptions
     from busfn.config import load_settings
 
     settings = load_settings(env=env)

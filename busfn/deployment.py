@@ -97,17 +97,6 @@ class AppState:
         return cls(version=data["version"], stopped=data["stopped"], changed_at=data["changed_at"])
 
 
-def pinned(app: str, version: int) -> str:
-    """The app's token in subjects for those who insist on a version."""
-    return f"{app}@{version}"
-
-
-def unpin(token: str) -> tuple[str, int]:
-    """App and version of such a token; version 0 for a plain app."""
-    app, _, version = token.partition("@")
-    return app, int(version) if version.isdigit() else 0
-
-
 def _sign(key: bytes, text: str) -> str:
     return hmac.new(key, b"busfn deployment\0" + text.encode(), hashlib.sha256).hexdigest()
 

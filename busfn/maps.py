@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar, cast
 
 from busfn.client import Client
 from busfn.errors import InvalidError
-from busfn.invoke.link import Target
 from busfn.invoke.mapper import MapOptions, Mapping, Row
 from busfn.protocol.envelope import Call
+from busfn.protocol.subjects import Target
 from busfn.sync import Dual, Pending, running_loop
 
 R = TypeVar("R")

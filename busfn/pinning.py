@@ -6,9 +6,9 @@ import threading
 import time
 from contextlib import suppress
 
-from busfn.deployment import unpin
 from busfn.errors import PermissionDeniedError
 from busfn.invoke.link import Link
+from busfn.protocol.subjects import unpin
 from busfn.registry import Registry
 
 SURE_FOR = 3600.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -202,6 +201,8 @@ def _between(name: str, value: object, low: float, high: float) -> None:
 def _unknown_option(name: str, known: set[str]) -> str:
     if name in CLOUD_OPTIONS:
         return f"unknown option `{name}`: busfn runs workers as processes of your own machines, so there is no `{name}`"
+    import difflib  # for a mistake only
+
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean `{close[0]}`?" if close else f"; the options are {', '.join(sorted(known))}"
     return f"unknown option `{name}`{hint}"
@@ -236,3 +237,7 @@ def _without_none(name: str, given: object) -> dict[object, object]:
     if not isinstance(given, Mapping):
         raise InvalidError(f"`{name}` takes a mapping of names to texts, not {type(given).__name__}")
     return {key: value for key, value in cast("Mapping[object, object]", given).items() if value is not None}
+
+
+AT_ONCE = Start()
+"""The start of all calls that nothing else is said of."""

@@ -14,10 +14,11 @@ from typing import Any
 
 from busfn.bus.base import Channel, Message, Outgoing
 from busfn.errors import Error, QueueFull
-from busfn.invoke.link import Link, Target
+from busfn.invoke.link import Link
 from busfn.invoke.payloads import discard, fetch, spills, stow
 from busfn.protocol import headers as h
 from busfn.protocol.envelope import Answer, Call, Status, read_answer
+from busfn.protocol.subjects import Target
 
 SILENCE = 5.0
 """Seconds without news of a message after which it is looked up in the stream."""

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 
 from busfn.bus.base import Bus
-from busfn.deployment import unpin
 from busfn.errors import NotFoundError
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch, hold, let_go, sweep
@@ -14,6 +13,7 @@ from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON
 from busfn.protocol.envelope import Call, read_answer, read_call
 from busfn.protocol.failure import Failure
+from busfn.protocol.subjects import unpin
 from busfn.registry import Registry
 
 

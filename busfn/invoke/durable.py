@@ -15,7 +15,6 @@ from functools import partial
 from typing import TypeVar
 
 from busfn.bus.base import Message, Outgoing, SubjectFull, Subscription
-from busfn.deployment import unpin
 from busfn.errors import (
     ConnectionError,
     InvalidError,
@@ -24,11 +23,11 @@ from busfn.errors import (
     QueueFull,
     RemoteError,
 )
-from busfn.invoke.link import Link, Target, open_answer
+from busfn.invoke.link import Link, open_answer
 from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.protocol.control import Cancellation
 from busfn.protocol.envelope import Answer, Call, read_answer
-from busfn.protocol.subjects import validate_function_name, validate_name
+from busfn.protocol.subjects import Target, unpin, validate_function_name, validate_name
 from busfn.streams import RETENTION
 
 T = TypeVar("T")

@@ -12,20 +12,8 @@ from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import JSON, Codecs
 from busfn.protocol.envelope import Answer, Status
 from busfn.protocol.failure import decode_failure
-from busfn.protocol.subjects import Subjects
+from busfn.protocol.subjects import Subjects, Target
 from busfn.sync import LoopThread
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The function that is called."""
-
-    app: str
-    function: str
-
-    @property
-    def label(self) -> str:
-        return f"{self.app}.{self.function}"
 
 
 def ignore_waiting(change: int) -> None:

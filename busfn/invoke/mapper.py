@@ -15,7 +15,7 @@ from typing import Any
 
 from busfn.errors import Error, ProtocolError
 from busfn.invoke.carrier import Carrier, Recheck
-from busfn.invoke.link import Link, Target, open_failure
+from busfn.invoke.link import Link, open_failure
 from busfn.invoke.mailbox import Mailbox
 from busfn.invoke.payloads import elements
 from busfn.invoke.progress import Progress
@@ -23,6 +23,7 @@ from busfn.invoke.window import Block, Outbound, Window
 from busfn.protocol.arguments import Inputs
 from busfn.protocol.codecs import Codecs, Payload
 from busfn.protocol.envelope import Answer, Call, Status, call_scope
+from busfn.protocol.subjects import Target
 
 PULL_TIME = 0.020
 """Seconds spent on pulling inputs for one message before it is sent as it is."""

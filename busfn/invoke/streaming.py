@@ -8,12 +8,13 @@ from typing import Any
 
 from busfn.errors import ProtocolError
 from busfn.invoke.conversation import Conversation, Switchboard
-from busfn.invoke.link import Link, Target, open_failure
+from busfn.invoke.link import Link, open_failure
 from busfn.invoke.mailbox import Mailbox
 from busfn.invoke.payloads import discard, elements, fetch
 from busfn.protocol.control import cancel_headers, credit_headers
 from busfn.protocol.envelope import Answer, Call, Status
 from busfn.protocol.stream import Receiver
+from busfn.protocol.subjects import Target
 
 Frame = tuple[Answer, str]
 

@@ -16,6 +16,18 @@ _TWO_TOKENS = frozenset({"fn", "ovf", "ctl"})
 _KINDS = frozenset({"fn", "ovf", "wake", "ctl", "job", "log", "res", "live", "dead", "blob"})
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A function to be called."""
+
+    app: str
+    function: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.app}.{self.function}"
+
+
 def validate_name(name: object, what: str) -> str:
     """The name, or `InvalidError` saying what is allowed."""
     if not isinstance(name, str) or not _NAME.match(name):
@@ -181,6 +193,17 @@ class Subjects:
             return Address(kind, app, "", tuple(rest))
         width = _function_width(kind, len(rest))
         return Address(kind, app, ".".join(rest[:width]), tuple(rest[width:]))
+
+
+def pinned(app: str, version: int) -> str:
+    """The app's token in subjects for those who insist on a version."""
+    return f"{app}@{version}"
+
+
+def unpin(token: str) -> tuple[str, int]:
+    """App and version of such a token; version 0 for a plain app."""
+    app, _, version = token.partition("@")
+    return app, int(version) if version.isdigit() else 0
 
 
 def _function_width(kind: str, tokens: int) -> int:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from busfn.deployment import AppState, Deployment, pinned, unpin
+from busfn.deployment import AppState, Deployment
 from busfn.errors import AuthError, DeserializationError
 from busfn.protocol.codecs import BlobRef
+from busfn.protocol.subjects import pinned, unpin
 from busfn.spec import FunctionSpec, Retries, Scaling
 
 SPEC = FunctionSpec(

@@ -45,8 +45,8 @@ def stats(ref: Ref, env: Env = None, as_json: AsJson = False) -> None:
 
     Example: busfn function stats hello/square
     """
-    from busfn.invoke.link import Target
     from busfn.operating import Operator
+    from busfn.protocol.subjects import Target
     from busfn_cli.remote import connected
 
     app, function = parse(ref)
@@ -68,8 +68,8 @@ def scale(
 
     Example: busfn function scale hello/square --min 2 --max 8
     """
-    from busfn.invoke.link import Target
     from busfn.operating import Operator
+    from busfn.protocol.subjects import Target
     from busfn_cli.remote import connected
 
     app, function = parse(ref)

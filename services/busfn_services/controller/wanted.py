@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from busfn.deployment import AppState, Deployment, Strategy, pinned
+from busfn.deployment import AppState, Deployment, Strategy
+from busfn.protocol.subjects import pinned
 from busfn.registry import Override
 from busfn.spec import FunctionSpec
 

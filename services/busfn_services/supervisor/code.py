@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from busfn.bundle import settle, unpack
-from busfn.deployment import Deployment, unpin
+from busfn.deployment import Deployment
 from busfn.errors import AuthError, NotFoundError
+from busfn.protocol.subjects import unpin
 from busfn.refs import Source
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec
