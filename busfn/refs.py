@@ -16,6 +16,10 @@ from types import ModuleType
 
 from busfn.errors import InvalidError
 
+LIKE = 0.6
+"""Likeness, as difflib has it, of a script's name that may be meant."""
+VERY_LIKE = 0.85
+"""The same for one in another folder."""
 MOST_FOLDERS = 200
 """Names in a folder that are looked at for a script that may be meant."""
 
@@ -84,9 +88,9 @@ def _similar(path: str, cwd: str) -> str:
     """A script that may be meant, as it would have to be typed: one of its folder first, then one of a folder below."""
     given, name = os.path.split(path)
     start = given if os.path.isdir(os.path.join(cwd, given)) else ""
-    for folders in ([start], _below(start, cwd)):
+    for folders, likeness in (([start], LIKE), (_below(start, cwd), VERY_LIKE)):
         known = {one: os.path.join(folder, one) for folder in folders for one in _scripts(os.path.join(cwd, folder))}
-        close = difflib.get_close_matches(name, known, 1)
+        close = difflib.get_close_matches(name, known, 1, likeness)
         if close:
             return f"; did you mean {known[close[0]]}?"
     return ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from busfn.config import RUNTIME, BusAddress, load_settings, runtime_file
 from busfn.errors import ExecutionError
+from busfn.protocol.subjects import validate_name
 from busfn_cli.console import Console
 from busfn_cli.tracebacks import describe
 from busfn_services.home import data_folder
@@ -26,6 +27,7 @@ def keep_up(console: Console, *, env: str | None, port: int, data: Path | None) 
 
     try:
         settings = load_settings(env=env, follow_runtime=False)
+        validate_name(settings.env, "environment")
         options = StationOptions(
             settings=settings, folder=data or data_folder(os.environ), runtime=runtime_file(os.environ), port=port
         )

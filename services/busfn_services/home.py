@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from busfn.errors import ConflictError
+from busfn.errors import ConflictError, InvalidError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,10 @@ class Lock:
         self._fds: list[int] = []
 
     def __enter__(self) -> Lock:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise InvalidError(f"the data folder {self._folder} cannot be made: {error.strerror}") from None
         try:
             for name in self._names:
                 self._take(name)

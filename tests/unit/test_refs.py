@@ -140,9 +140,11 @@ def test_the_guess_is_what_would_have_to_be_typed(tmp_path, path, meant):
     assert (here / meant).exists()
 
 
-@pytest.mark.parametrize("path", ["zzz.py", "nowhere/zzz.py"])
+@pytest.mark.parametrize("path", ["zzz.py", "nowhere/zzz.py", "nothing.py"])
 def test_a_missing_script_without_a_similar_one_gets_no_guess(tmp_path, path):
     (tmp_path / "worker.py").touch()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "operating.py").touch()
     with pytest.raises(InvalidError) as caught:
         resolve(Ref(path, "", False), str(tmp_path))
     assert str(caught.value) == f"there is no file {path}"

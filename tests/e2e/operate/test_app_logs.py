@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,18 +175,31 @@ def test_a_storm_of_lines_loses_none_and_holds_up_nobody_else(
     assert echo.remote(1) == 1
     agent = shop.up.children()["agentd"]
     before = resident(agent)
+    calm = [timed(echo, n) for n in range(300)]
+    began = time.monotonic()
     call = shop.function("storm").spawn(str(stop))
     eventually(lambda: bool(shop.lines("--function", "storm", "-n", "1")))
-    answers = [echo.remote(n) for n in range(300)]
-    grown = resident(agent) - before
+    stormy = [timed(echo, n) for n in range(300)]
+    answers, grown = [answer for answer, _ in stormy], resident(agent) - before
     stop.touch()
     total = call.get(timeout=60)
+    print(
+        f"more than {total / (time.monotonic() - began + 2):,.0f} lines/s; calls of another function, median and p99:"
+    )
+    for name, times in (("calm", calm), ("storm", stormy)):
+        ordered = sorted(took for _, took in times)
+        print(f"  {name}: {ordered[150] * 1000:.2f} ms, {ordered[297] * 1000:.2f} ms")
     assert answers == list(range(300))
     assert grown < 64 << 20
     eventually(lambda: shop.lines("--function", "storm", "-n", "1")[0]["text"] == f"storm {total - 1}")
     found = shop.logs("--function", "storm", "--since", "1h", "--call", call.object_id)
     texts = "".join(line.removeprefix("storm | storm ") for line in found.splitlines(keepends=True)).split()
     assert texts == [str(n) for n in range(total)]
+
+
+def timed(function: busfn.Function, x: int) -> tuple[int, float]:
+    began = time.monotonic()
+    return function.remote(x), time.monotonic() - began
 
 
 def resident(pid: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -47,14 +48,17 @@ Script = Callable[..., str]
 Eventually = Callable[..., None]
 
 
-def test_scaling_down_never_interrupts(up, app: str, script: Script, tmp_path: Path, eventually: Eventually) -> None:
+def test_scaling_down_never_interrupts(
+    up, app: str, script: Script, tmp_path: Path, eventually: Eventually, full: bool
+) -> None:
     """Waves of bodies that are longer than the window, with pauses that are longer, too."""
+    seconds = 20.0 if full else 1.0
     up.busfn("deploy", script(APP))
     work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
     calls = []
     for wave in range(3):
-        calls += [work.spawn(path, 10 * wave + i, 1.0) for i in range(6)]
-        calls[-1].get(timeout=60)
+        calls += [work.spawn(path, 10 * wave + i, seconds) for i in range(6)]
+        calls[-1].get(timeout=120)
         eventually(lambda: len(up.workers(app, "work")) < 2)
     assert len({call.get(timeout=60) for call in calls}) > 4  # new workers each time
     lines = Counter(Path(path).read_text().splitlines())
@@ -144,6 +148,68 @@ def test_a_worker_that_was_stopped_takes_nothing_new(
     up.busfn("worker", "stop", worker.name)
     assert killed.get(timeout=60) != worker.pid  # it was run again
     up.busfn("worker", "stop", "nobody", code=1)
+
+
+def test_a_worker_that_gets_sigterm_finishes_and_takes_nothing_new(
+    up, app: str, script: Script, tmp_path: Path, eventually: Eventually
+) -> None:
+    up.busfn("deploy", script(APP))
+    work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
+    work.update_autoscaler(max_containers=1)
+    running = work.spawn(path, 1, 2.5)
+    eventually(lambda: Path(path).exists())
+    [worker] = up.workers(app, "work")
+    os.kill(worker.pid, signal.SIGTERM)
+    others = [work.spawn(path, 2 + number, 0.0) for number in range(5)]
+    assert worker.pid not in {call.get(timeout=60) for call in others}
+    assert running.get(timeout=60) == worker.pid
+    lines = Counter(Path(path).read_text().splitlines())
+    assert lines == Counter(f"{word} {number}" for number in range(1, 7) for word in ("began", "ended"))
+
+
+IDLE = """
+    import busfn
+
+    app = busfn.App("$APP")
+
+    def make(number):
+        def f(x: int = 0) -> int:
+            return x + number
+        f.__name__ = f.__qualname__ = f"f{number}"
+        return f
+
+    for number in range(100):
+        globals()[f"f{number}"] = app.function(scaledown_window=1.0)(make(number))
+"""
+MIB = 1 << 20
+
+
+def test_a_hundred_functions_that_nobody_calls_cost_no_process_and_little_else(
+    own_up, app: str, script: Script, eventually: Eventually, full: bool
+) -> None:
+    own_up.busfn("deploy", script(IDLE))
+    functions = [busfn.Function.from_name(app, f"f{number}") for number in (0, 50, 99)]
+    assert [function.remote(1) for function in functions] == [1, 51, 100]
+    eventually(lambda: own_up.workers(app) == [])
+    controller = own_up.children()["controllerd"]
+    began, before = time.monotonic(), cpu_seconds(controller)
+    if full:
+        time.sleep(30)
+        share = (cpu_seconds(controller) - before) / (time.monotonic() - began)
+        print(f"the controller of 100 idle functions took {share:.2%} of a core")
+        assert share < 0.01
+    assert own_up.workers(app) == []
+    assert resident(controller) < 120 * MIB
+    print(f"and {resident(controller) / MIB:.0f} MiB")
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_crash_loop_backs_off_and_says_why(

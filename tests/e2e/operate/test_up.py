@@ -199,8 +199,10 @@ def test_several_controllers_do_not_scale_twice_and_one_takes_over(
         assert len(set(function.map([0.5] * 8))) == 2  # max_containers, not twice as many
         assert len(own_up.workers(app)) == 2
         os.kill(own_up.children()["controllerd"], signal.SIGSTOP)
+        began = time.monotonic()
         try:
             eventually(lambda: own_up.run("worker", "list").returncode == 0)
+            print(f"another controller led after {time.monotonic() - began:.1f} s")
             function.update_autoscaler(min_containers=1, max_containers=1)
             assert function.remote() > 0
         finally:
