@@ -9,19 +9,21 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from busfn.app import LocalEntrypoint
 from busfn.config import load_settings
 from busfn.errors import InvalidError
 from busfn.hostprocess import launch_host
 from busfn.refs import load, parse_ref, resolve
-from busfn.run import RunningApp
 from busfn.stack import Stack
 from busfn_cli.console import Console, nobody_reads
 from busfn_cli.entry import Arguments, parse_arguments
 from busfn_cli.target import AnyFunction, Target, choose
 from busfn_cli.tracebacks import describe
+
+if TYPE_CHECKING:
+    from busfn.run import RunningApp
 
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130
@@ -69,6 +71,8 @@ def _run(request: RunRequest, console: Console) -> int:
         shown, _, object_path = request.ref.partition("::")
         target = choose(vars(load(source)), object_path, f"-m {shown}" if request.is_module else shown)
         arguments = parse_arguments(_raw(target), request.tokens, f"busfn run {request.ref}")
+        from busfn.run import RunningApp  # which takes as long as a server does to start
+
         running = RunningApp(target.app, env=request.env, on_log=console.log, watch=console.progress, stack=stack)
     except BaseException:
         if stack is not None:

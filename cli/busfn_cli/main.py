@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from busfn.hostprocess import launch_host
 
@@ -17,11 +18,20 @@ def main() -> None:
     try:
         sys.argv[1:] = with_default(sys.argv[1:])
         host = _host_for(sys.argv[1:])
-        from busfn_cli.commands.root import build
-
-        build()(prog_name="busfn", obj=host)
+        _command(sys.argv[1:])(prog_name="busfn", obj=host)
     except KeyboardInterrupt:  # so early that nothing else has caught it
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _command(arguments: Sequence[str]) -> Callable[..., Any]:
+    """The command, loaded as far as it is needed."""
+    if arguments[:1] == ["run"]:
+        from busfn_cli.commands.run import with_run
+
+        return with_run()
+    from busfn_cli.commands.root import build
+
+    return build()
 
 
 def with_default(arguments: Sequence[str]) -> list[str]:

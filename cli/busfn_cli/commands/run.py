@@ -7,6 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from busfn_cli.commands.bare import bare
+
+FOR_THE_FUNCTION = {"allow_extra_args": True, "allow_interspersed_args": False}
+"""Everything behind the reference belongs to the function that is run."""
+
+
+def with_run() -> typer.Typer:
+    """The `busfn` command with `run` alone, which starts sooner than with all that it can do."""
+    cli = bare()
+    cli.command(context_settings=FOR_THE_FUNCTION, no_args_is_help=True)(run)
+    return cli
+
 
 def run(
     context: typer.Context,
