@@ -100,10 +100,13 @@ def test_reasons_are_told(up, app: str, script: Script, tmp_path: Path, eventual
     up.busfn("deploy", script(APP))
     work = busfn.Function.from_name(app, "work")
     calls = [work.spawn(str(tmp_path / "log"), i, 2.0) for i in range(8)]
-    eventually(lambda: len(up.workers(app, "work")) == 4)
-    [status] = up.json("function", "stats", f"{app}/work")
-    assert (status["ready"], status["app"], status["function"]) == (4, app, "work")
-    assert "4 workers" in status["reason"]
+
+    def all_are_ready() -> bool:
+        [status] = up.json("function", "stats", f"{app}/work")
+        assert (status["app"], status["function"]) == (app, "work")
+        return status["ready"] == 4 and "4 workers" in status["reason"]
+
+    eventually(all_are_ready)
     assert up.busfn("app", "stats", app)
     for call in calls:
         call.cancel()

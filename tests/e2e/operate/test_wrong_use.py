@@ -59,7 +59,6 @@ USES = [
     ("up --env a.b", 1, "Error: 'a.b' is no environment name"),
     ("up --data /proc/nowhere", 1, "the data folder /proc/nowhere cannot be made"),
     ("serve nothing.py", 1, "Error: there is no file nothing.py"),
-    ("worker run nothing.py", 1, "Error: there is no file nothing.py"),
     ("dead drop", 2, "--all"),
     ("worker stop nobody", 1, "`busfn worker list` shows"),
     ("dead show nothing", 1, "`busfn dead list` shows"),
