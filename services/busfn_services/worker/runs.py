@@ -115,7 +115,8 @@ class Chunk:
 
     def succeeded(self, offset: int, value: Any) -> None:
         self._values.append(value)
-        if time.monotonic() - self._since > HOLD:
+        mean = self._executor.mean
+        if not mean or mean > HOLD / 2 or time.monotonic() - self._since > HOLD:  # the next one may take long
             self._flush()
             self._port.started(self._job, self._upto)  # the next input's time starts now, not with the slice
 

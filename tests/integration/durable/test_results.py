@@ -78,3 +78,13 @@ def test_a_result_larger_than_a_message_is_kept(path: str) -> None:
 def test_an_unknown_call_is_an_error_at_once() -> None:
     with pytest.raises(errors.OutputExpiredError, match="never was such a call"):
         FunctionCall.from_id("durable.square.0123").get()
+
+
+def test_a_result_does_not_wait_for_the_next_input_of_its_message(path: str) -> None:
+    call = durable.weighed.spawn_map([path] * 2, ["good", "wait"], kwargs={"value": b""})
+    try:
+        assert call.get(index=0, timeout=30) == 0
+        assert not Path(path + ".wait").exists()
+    finally:
+        Path(path + ".wait").touch()
+    assert call.get(index=1, timeout=30) == 0
