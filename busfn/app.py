@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overlo
 from busfn.binding import Binding
 from busfn.errors import InvalidError
 from busfn.function import Definition, Function, is_generator_function
-from busfn.protocol.subjects import Target, validate_function_name, validate_name
+from busfn.protocol.names import Target, validate_function_name, validate_name
 from busfn.spec import Options
 
 if TYPE_CHECKING:

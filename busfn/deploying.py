@@ -18,7 +18,7 @@ from busfn.config import Settings, load_settings
 from busfn.deployment import Deployment, Strategy
 from busfn.errors import ExecutionError, InvalidError
 from busfn.protocol.codecs import BlobRef
-from busfn.protocol.subjects import validate_name
+from busfn.protocol.names import validate_name
 from busfn.refs import Source
 from busfn.registry import Registry
 from busfn.sources import specs

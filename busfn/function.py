@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding
 from busfn.errors import ExecutionError, InvalidError
-from busfn.protocol.subjects import Target, pinned, unpin, validate_function_name, validate_name
+from busfn.protocol.names import Target, pinned, unpin, validate_function_name, validate_name
 from busfn.spec import AT_ONCE, Options, Start
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from busfn.client import Client
 from busfn.errors import InvalidError
 from busfn.invoke.mapper import MapOptions, Mapping, Row
 from busfn.protocol.envelope import Call
-from busfn.protocol.subjects import Target
+from busfn.protocol.names import Target
 from busfn.sync import Dual, Pending, running_loop
 
 R = TypeVar("R")

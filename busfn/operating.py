@@ -11,7 +11,7 @@ from typing import Any
 from busfn.bus.base import Message
 from busfn.client import Client
 from busfn.errors import ConnectionError, InvalidError, NoResponders, NotFoundError, ServiceError
-from busfn.protocol.subjects import Target, unpin
+from busfn.protocol.names import Target, unpin
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec, Scaling
 from busfn.status import FunctionStatus

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from busfn.errors import PermissionDeniedError
 from busfn.invoke.link import Link
-from busfn.protocol.subjects import unpin
+from busfn.protocol.names import unpin
 from busfn.registry import Registry
 
 SURE_FOR = 3600.0

@@ -18,7 +18,7 @@ from busfn.invoke.link import Link
 from busfn.invoke.payloads import discard, fetch, spills, stow
 from busfn.protocol import headers as h
 from busfn.protocol.envelope import Answer, Call, Status, read_answer
-from busfn.protocol.subjects import Target
+from busfn.protocol.names import Target
 
 SILENCE = 5.0
 """Seconds without news of a message after which it is looked up in the stream."""

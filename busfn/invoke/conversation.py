@@ -18,7 +18,7 @@ from busfn.invoke.link import Link, given_up, unserved
 from busfn.invoke.liveness import Action, Liveness
 from busfn.invoke.payloads import discard, spills, stow
 from busfn.protocol.envelope import Answer, Call, Status, read_answer
-from busfn.protocol.subjects import Target
+from busfn.protocol.names import Target
 from busfn.spec import LOST_LIMIT
 
 UNSERVED_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)

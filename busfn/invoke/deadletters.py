@@ -13,7 +13,7 @@ from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON
 from busfn.protocol.envelope import Call, read_answer, read_call
 from busfn.protocol.failure import Failure
-from busfn.protocol.subjects import unpin
+from busfn.protocol.names import unpin
 from busfn.registry import Registry
 
 

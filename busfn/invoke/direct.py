@@ -10,7 +10,7 @@ from busfn.invoke.conversation import Conversation, Switchboard
 from busfn.invoke.link import open_answer
 from busfn.invoke.payloads import discard, fetch
 from busfn.protocol.envelope import Answer, Call
-from busfn.protocol.subjects import Target
+from busfn.protocol.names import Target
 from busfn.sync import Operation, Pending
 
 

@@ -27,7 +27,7 @@ from busfn.invoke.link import Link, open_answer
 from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.protocol.control import Cancellation
 from busfn.protocol.envelope import Answer, Call, read_answer
-from busfn.protocol.subjects import Target, unpin, validate_function_name, validate_name
+from busfn.protocol.names import Target, unpin, validate_function_name, validate_name
 from busfn.streams import RETENTION
 
 T = TypeVar("T")

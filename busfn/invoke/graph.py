@@ -15,7 +15,7 @@ from busfn.bus.base import Message
 from busfn.errors import NotFoundError
 from busfn.invoke.link import Link
 from busfn.protocol.envelope import Answer, Status, read_answer
-from busfn.protocol.subjects import Target
+from busfn.protocol.names import Target
 
 MOST_INPUTS = 1000
 """Inputs of one call that a graph shows."""

@@ -12,7 +12,8 @@ from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import JSON, Codecs
 from busfn.protocol.envelope import Answer, Status
 from busfn.protocol.failure import decode_failure
-from busfn.protocol.subjects import Subjects, Target
+from busfn.protocol.names import Target
+from busfn.protocol.subjects import Subjects
 from busfn.sync import LoopThread
 
 

@@ -23,7 +23,7 @@ from busfn.invoke.window import Block, Outbound, Window
 from busfn.protocol.arguments import Inputs
 from busfn.protocol.codecs import Codecs, Payload
 from busfn.protocol.envelope import Answer, Call, Status, call_scope
-from busfn.protocol.subjects import Target
+from busfn.protocol.names import Target
 
 PULL_TIME = 0.020
 """Seconds spent on pulling inputs for one message before it is sent as it is."""

@@ -13,8 +13,8 @@ from busfn.invoke.mailbox import Mailbox
 from busfn.invoke.payloads import discard, elements, fetch
 from busfn.protocol.control import cancel_headers, credit_headers
 from busfn.protocol.envelope import Answer, Call, Status
+from busfn.protocol.names import Target
 from busfn.protocol.stream import Receiver
-from busfn.protocol.subjects import Target
 
 Frame = tuple[Answer, str]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from busfn.config import RUNTIME, BusAddress, load_settings, runtime_file
 from busfn.errors import ExecutionError
-from busfn.protocol.subjects import validate_name
+from busfn.protocol.names import validate_name
 from busfn_cli.console import Console
 from busfn_cli.tracebacks import describe
 from busfn_services.home import data_folder

@@ -7,7 +7,7 @@ import pytest
 from busfn.deployment import AppState, Deployment
 from busfn.errors import AuthError, DeserializationError
 from busfn.protocol.codecs import BlobRef
-from busfn.protocol.subjects import pinned, unpin
+from busfn.protocol.names import pinned, unpin
 from busfn.spec import FunctionSpec, Retries, Scaling
 
 SPEC = FunctionSpec(

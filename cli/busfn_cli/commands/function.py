@@ -46,7 +46,7 @@ def stats(ref: Ref, env: Env = None, as_json: AsJson = False) -> None:
     Example: busfn function stats hello/square
     """
     from busfn.operating import Operator
-    from busfn.protocol.subjects import Target
+    from busfn.protocol.names import Target
     from busfn_cli.remote import connected
 
     app, function = parse(ref)
@@ -69,7 +69,7 @@ def scale(
     Example: busfn function scale hello/square --min 2 --max 8
     """
     from busfn.operating import Operator
-    from busfn.protocol.subjects import Target
+    from busfn.protocol.names import Target
     from busfn_cli.remote import connected
 
     app, function = parse(ref)

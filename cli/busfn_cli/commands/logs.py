@@ -83,7 +83,7 @@ async def _is_known(client: Client, name: str) -> bool:
 def _filter(name: str, function: str, call: str, since: str, until: str) -> LogFilter:
     from busfn.errors import InvalidError
     from busfn.logs import LogFilter
-    from busfn.protocol.subjects import validate_function_name, validate_name
+    from busfn.protocol.names import validate_function_name, validate_name
 
     now = time.time()
     try:

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from busfn.bus.base import Message
 from busfn.deployment import Deployment
 from busfn.errors import Error, NotFoundError
-from busfn.protocol.subjects import pinned
+from busfn.protocol.names import pinned
 from busfn.registry import PIN_AGE, PINNED_FOR, Pin, Registry
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.election import Election

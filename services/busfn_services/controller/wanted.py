@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from busfn.deployment import AppState, Deployment, Strategy
-from busfn.protocol.subjects import pinned
+from busfn.protocol.names import pinned
 from busfn.registry import Override
 from busfn.spec import FunctionSpec
 

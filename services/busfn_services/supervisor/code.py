@@ -11,7 +11,7 @@ from pathlib import Path
 from busfn.bundle import settle, unpack
 from busfn.deployment import Deployment
 from busfn.errors import AuthError, NotFoundError
-from busfn.protocol.subjects import unpin
+from busfn.protocol.names import unpin
 from busfn.refs import Source
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec

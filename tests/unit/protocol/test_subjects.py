@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import InvalidError, ProtocolError
-from busfn.protocol.subjects import Address, Subjects, validate_function_name, validate_name
+from busfn.protocol.names import validate_function_name, validate_name
+from busfn.protocol.subjects import Address, Subjects
 
 names = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 functions = st.one_of(names, st.tuples(names, names).map(".".join))

@@ -1,0 +1,52 @@
+"""Names of apps and functions: which there may be, and what calls are addressed to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from busfn.errors import InvalidError
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A function to be called."""
+
+    app: str
+    function: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.app}.{self.function}"
+
+
+def validate_name(name: object, what: str) -> str:
+    """The name, or `InvalidError` saying what is allowed."""
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise InvalidError(f"{name!r} is no {what} name: use 1 to 64 letters, digits, `-` and `_`")
+    return name
+
+
+def validate_function_name(name: object) -> str:
+    """A function's name, or ``Class.method``; `InvalidError` for anything else."""
+    if not isinstance(name, str):
+        raise InvalidError(f"{name!r} is no function name: it must be text")
+    parts = name.split(".")
+    if len(parts) > 2:
+        raise InvalidError(f"{name!r} is no function name: at most one dot, as in `Class.method`")
+    for part in parts:
+        validate_name(part, "function")
+    return name
+
+
+def pinned(app: str, version: int) -> str:
+    """The app's token in subjects for those who insist on a version."""
+    return f"{app}@{version}"
+
+
+def unpin(token: str) -> tuple[str, int]:
+    """App and version of such a token; version 0 for a plain app."""
+    app, _, version = token.partition("@")
+    return app, int(version) if version.isdigit() else 0
