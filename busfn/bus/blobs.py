@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("busfn.bus")
 
 CHUNK = 512 << 10
-_WINDOW = 8
+_WINDOW = 16
 """Chunks on the way at a time, either direction: bounds what sockets and servers have to hold."""
 _PATIENCE = 1.0
 _SILENCE = 5.0
