@@ -37,6 +37,9 @@ class Row:
     once: bool = False
     """Measured in the first round only: too long to repeat."""
     target: str = ""
+    series: str = ""
+    """Rows of one series measure the same at several sizes, and share a picture."""
+    size: int = 0
 
 
 def rate(key: str, unit: str) -> Metric:
@@ -65,6 +68,8 @@ def functions_row(count: int) -> Row:
     """Calls while so many functions are served."""
     return Row(
         name=f"functions-{count}",
+        series="functions",
+        size=count,
         title=f"{count} functions served, calls spread over up to eight of them",
         metrics=(rate("calls", "call"), less("start", "s"), less("host-rss", "MiB")),
         full={"functions": count, "calls": 5_000, "width": 64},
@@ -78,6 +83,8 @@ def backlog_row(count: int) -> Row:
     """A spawn_map of so many inputs, until the queue is empty."""
     return Row(
         name=f"backlog-{count}",
+        series="backlog",
+        size=count,
         title=f"backlog of {count} no-ops",
         metrics=(
             rate("accept", "input"),

@@ -1,4 +1,4 @@
-"""One picture a row."""
+"""One picture a row, and one a series of rows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ import matplotlib
 from bench.catalog import Row
 from bench.results import US, Line, Results, lines, number
 
+COLUMNS = 3
 OURS, THEIRS = "#2f6f9f", "#b8bcc2"
 
 
 def draw(results: Results, folder: Path) -> None:
-    """Write ``<row>.png`` for every row that has numbers."""
+    """Write ``<row>.png`` for every row that has numbers, and ``<series>.png`` for those that belong together."""
     matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
-    titles = {row.name: row for row in results.rows}
+    rows = {row.name: row for row in results.rows}
+    series: dict[str, list[Line]] = {}
     for name, found in groupby(lines(results), key=lambda line: line.row):
-        _picture(titles[name], list(found), folder / f"{name}.png")
+        if rows[name].series:
+            series.setdefault(rows[name].series, []).extend(found)
+        else:
+            _picture(rows[name], list(found), folder / f"{name}.png")
+    for name, all_found in series.items():
+        _growth(name, {row: rows[row].size for row in rows}, all_found, folder / f"{name}.png")
 
 
 def _picture(row: Row, found: list[Line], path: Path) -> None:
@@ -33,6 +40,28 @@ def _picture(row: Row, found: list[Line], path: Path) -> None:
     for axis, group in zip(axes[:, 0], metrics, strict=True):
         _bars(axis, group)
     figure.suptitle(row.title, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _growth(name: str, sizes: dict[str, int], found: list[Line], path: Path) -> None:
+    """A line a metric: how it changes with the size."""
+    from matplotlib import pyplot
+
+    metrics: dict[str, list[Line]] = {}
+    for line in found:
+        metrics.setdefault(line.metric.key, []).append(line)
+    high = -(-len(metrics) // COLUMNS)
+    figure, axes = pyplot.subplots(high, COLUMNS, figsize=(2.6 * COLUMNS, 2.2 * high), squeeze=False)
+    for axis, group in zip(axes.flat, metrics.values(), strict=True):
+        axis.plot([sizes[line.row] for line in group], [line.summary.median for line in group], "o-", color=OURS)
+        axis.set_xscale("log")
+        axis.set_ylim(0, 1.15 * max(line.summary.median for line in group))
+        axis.set_title(f"{group[0].metric.key}, {group[0].metric.unit}", fontsize=9, loc="left")
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_xlabel({"functions": "functions", "backlog": "inputs"}[name], fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
