@@ -44,7 +44,7 @@ class Calling(Generic[P, R]):
         self._handle = handle
         self._what = what
         self._name = handle.named.function
-        self.looked_up_generator = False
+        self._looked_up_generator = False
 
     @property
     def remote(self) -> Dual[P, R]:
@@ -90,7 +90,7 @@ class Calling(Generic[P, R]):
     def is_generator(self) -> bool:
         """Whether it yields, as far as is known."""
         definition = self._handle.definition
-        return definition.is_generator if definition is not None else self.looked_up_generator
+        return definition.is_generator if definition is not None else self._looked_up_generator
 
     def _start_hydrate(self, function: T) -> Pending[T]:
         if self._handle.definition is not None:
@@ -98,7 +98,7 @@ class Calling(Generic[P, R]):
 
         async def work(operator: Operator) -> T:
             spec = await operator.exists(self._handle.target)
-            self.looked_up_generator = spec is not None and spec.is_generator
+            self._looked_up_generator = spec is not None and spec.is_generator
             return function
 
         return self._operate(work)

@@ -131,12 +131,18 @@ def test_reasons_say_how_long_runs_take(up, app: str, script: Script, tmp_path: 
         call.get(timeout=60)
 
 
+def worked_by_one(up: Any, app: str, script: Script) -> Any:
+    """A deployed function that has one worker at most."""
+    up.busfn("deploy", script(APP))
+    work = busfn.Function.from_name(app, "work")
+    work.update_autoscaler(max_containers=1)
+    return work
+
+
 def test_a_worker_that_was_stopped_takes_nothing_new(
     up, app: str, script: Script, tmp_path: Path, eventually: Eventually
 ) -> None:
-    up.busfn("deploy", script(APP))
-    work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
-    work.update_autoscaler(max_containers=1)
+    work, path = worked_by_one(up, app, script), str(tmp_path / "log")
     running = work.spawn(path, 1, 2.5)
     eventually(lambda: [one.busy for one in up.workers(app, "work")] == [True])
     [worker] = up.workers(app, "work")
@@ -156,9 +162,7 @@ def test_a_worker_that_was_stopped_takes_nothing_new(
 def test_a_worker_that_gets_sigterm_finishes_and_takes_nothing_new(
     up, app: str, script: Script, tmp_path: Path, eventually: Eventually
 ) -> None:
-    up.busfn("deploy", script(APP))
-    work, path = busfn.Function.from_name(app, "work"), str(tmp_path / "log")
-    work.update_autoscaler(max_containers=1)
+    work, path = worked_by_one(up, app, script), str(tmp_path / "log")
     running = work.spawn(path, 1, 2.5)
     eventually(lambda: Path(path).exists())
     [worker] = up.workers(app, "work")
