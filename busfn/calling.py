@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.call import FunctionCall
@@ -19,6 +20,7 @@ from busfn.operating import Operator
 from busfn.protocol.arguments import pack_arguments
 from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call, call_scope
+from busfn.protocol.names import Target
 from busfn.spawning import spawn_map_dual
 from busfn.spec import AT_ONCE
 from busfn.status import FunctionAutoscalerSettings, FunctionStats
@@ -44,9 +46,10 @@ class Calling(Generic[P, R]):
         self._handle = handle
         self._what = what
         self._name = handle.named.function
+        self._at_once = handle.start == AT_ONCE
         self._looked_up_generator = False
 
-    @property
+    @cached_property
     def remote(self) -> Dual[P, R]:
         return Dual(f"{self._name}.remote", self._start_remote)
 
@@ -134,11 +137,12 @@ class Calling(Generic[P, R]):
         if self.is_generator:
             raise InvalidError(f"{self._name} is a generator function: use `{self._name}.remote_gen(...)`")
         self._only_spawned()
-        call = self._call(client, args, kwargs)
+        target = self._handle.target
+        call = self._call(client, target, args, kwargs)
         if not call.path:
-            return cast("Pending[R]", client.direct.start(self._handle.target, call))
+            return cast("Pending[R]", client.direct.start(target, call))
         client.link.waiting(1)  # before it is sent: whoever decides about a further worker shall know
-        pending = client.direct.start(self._handle.target, call)
+        pending = client.direct.start(target, call)
         pending.watch(lambda: client.link.waiting(-1))
         return cast("Pending[R]", pending)
 
@@ -146,14 +150,13 @@ class Calling(Generic[P, R]):
         client = self._caller()
         if self.is_generator:
             raise InvalidError(f"Cannot `spawn` a generator function: nobody would take the items of {self._name}")
-        call = self._call(client, args, kwargs)
+        target = self._handle.target
+        call = self._call(client, target, args, kwargs)
         enqueue = client.durable.enqueue_once if self._handle.start.idempotency_key else client.durable.enqueue
-        handle = FunctionCall[R](CallRef(self._handle.target, call.call), self._handle.binding, 1)
+        handle = FunctionCall[R](CallRef(target, call.call), self._handle.binding, 1)
 
         async def work() -> Callable[[], FunctionCall[R]]:
-            await asyncio.gather(
-                enqueue(self._handle.target, call), client.durable.note_child(handle.ref, call.parent, call.path)
-            )
+            await asyncio.gather(enqueue(target, call), client.durable.note_child(handle.ref, call.parent, call.path))
             return lambda: handle
 
         return client.link.portal.submit(work())
@@ -163,7 +166,8 @@ class Calling(Generic[P, R]):
         if self._handle.definition is not None and not self.is_generator:
             raise InvalidError(f"{self._name} is not a generator function: use `{self._name}.remote(...)`")
         self._only_spawned()
-        return Stream(client.board, self._handle.target, self._call(client, args, kwargs))
+        target = self._handle.target
+        return Stream(client.board, target, self._call(client, target, args, kwargs))
 
     def _map_source(self, method: str) -> MapSource:
         if method != "spawn_map" or self._handle.start.idempotency_key:
@@ -174,7 +178,7 @@ class Calling(Generic[P, R]):
         )
 
     def _only_spawned(self) -> None:
-        if self._handle.start != AT_ONCE:
+        if not self._at_once:
             raise InvalidError(f"{self._name}: `delay`, `at` and `idempotency_key` are for `spawn`")
 
     def _map_client(self) -> Client:
@@ -192,9 +196,9 @@ class Calling(Generic[P, R]):
             client.pinning.hold(self._handle.target.app)
         return client
 
-    def _call(self, client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def _call(self, client: Client, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         call = self._call_id(client.link.ids)
-        scope = call_scope(self._handle.target.app, self._handle.target.function, call)
+        scope = call_scope(target.app, target.function, call)
         payload = client.link.codecs.encode(pack_arguments(args, kwargs), scope=scope, what="" if kwargs else "args")
         return self._made(call, payload)
 
@@ -206,7 +210,7 @@ class Calling(Generic[P, R]):
         return call_id_of(self._handle.target.label, key) if key else ids()
 
     def _made(self, call: str, payload: Payload) -> Call:
-        current, not_before = current_input(), self._handle.start.not_before(time.time())
+        current, not_before = current_input(), 0 if self._at_once else self._handle.start.not_before(time.time())
         if current is None:
             return Call(call=call, payload=payload, not_before=not_before)
         self._check_recursion(current.path)

@@ -8,6 +8,8 @@ import time
 from collections import deque
 
 _NOISE_BYTES = 10
+_NOISE_DIGITS = 2 * _NOISE_BYTES
+_VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 _AT_ONCE = 256
 
 
@@ -30,24 +32,22 @@ class CallIds:
         try:
             end = self._ends.popleft()
         except IndexError:
-            random = os.urandom(_NOISE_BYTES * _AT_ONCE)
-            pieces = (random[at : at + _NOISE_BYTES] for at in range(0, len(random), _NOISE_BYTES))
-            end, *rest = map(_end, pieces)
+            end, *rest = _ends(_AT_ONCE)
             self._ends.extend(rest)
         return _stamp() + end
 
 
 def new_call_id() -> str:
     """A UUIDv7 as 32 hex digits (RFC 9562, section 5.7): 48 bits of unix milliseconds, then random bits."""
-    return _stamp() + _end(os.urandom(_NOISE_BYTES))
+    return _stamp() + _ends(1)[0]
 
 
 def _stamp() -> str:
     return f"{int(time.time() * 1000) & 0xFFFFFFFFFFFF:012x}"
 
 
-def _end(random: bytes) -> str:
-    """Version, 12 bits, variant, 62 bits."""
-    noise = int.from_bytes(random, "big")
-    high, low = noise >> 68, noise & 0x3FFFFFFFFFFFFFFF
-    return f"7{high:03x}{0x8000000000000000 | low:016x}"
+def _ends(count: int) -> list[str]:
+    """Version, 12 bits, variant of 2 bits, 62 bits."""
+    noise = os.urandom(_NOISE_BYTES * count).hex()
+    pieces = [noise[at : at + _NOISE_DIGITS] for at in range(0, len(noise), _NOISE_DIGITS)]
+    return [f"7{piece[:3]}{_VARIANTS[piece[3]]}{piece[4:19]}" for piece in pieces]

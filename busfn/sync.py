@@ -130,9 +130,9 @@ class Operation(Generic[T]):
 
     def __init__(self, portal: LoopThread) -> None:
         self._portal = portal
-        self._ends: deque[tuple[T | None, BaseException | None]] = deque()
+        self._ends: list[tuple[T | None, BaseException | None]] = []
         """The first one counts: threads may end it at the same time."""
-        self._watchers: deque[Callable[[], object]] = deque()
+        self._watchers: list[Callable[[], object]] = []
 
     @property
     def over(self) -> bool:
@@ -141,7 +141,7 @@ class Operation(Generic[T]):
     @property
     def cancelled(self) -> bool:
         """Whoever waited has given up."""
-        return self.over and isinstance(self._ends[0][1], asyncio.CancelledError)
+        return bool(self._ends) and isinstance(self._ends[0][1], asyncio.CancelledError)
 
     def succeed(self, value: T) -> None:
         """End it with a value; harmless after the end."""
@@ -168,7 +168,7 @@ class Operation(Generic[T]):
     def _tell(self) -> None:
         while True:
             try:
-                watcher = self._watchers.popleft()
+                watcher = self._watchers.pop(0)
             except IndexError:  # none left, or another thread was faster
                 return
             watcher()

@@ -84,6 +84,8 @@ class NatsSubscription:
 class NatsChannel:
     """A private reply address; see `busfn.bus.base.Channel`."""
 
+    __slots__ = ("_slots", "_token", "subject")
+
     def __init__(self, slots: dict[str, Callable[[Inbound], None]], prefix: str, token: str) -> None:
         self._slots = slots
         self._token = token

@@ -62,14 +62,13 @@ class Parser:
         """Dispatch one message; returns where it ends, or 0 when it is not complete."""
         try:
             # MSG <subject> <sid> [reply] <size>, or HMSG with the size of the headers before the whole size
-            args = line.split()
-            with_headers = args[0] == b"HMSG"
-            fixed = 5 if with_headers else 4
-            stop = start + int(args[-1])
-            body = start + int(args[-2]) if with_headers else start
-            subject, sid, reply = args[1].decode(), int(args[2]), b"".join(args[3 : len(args) - fixed + 3]).decode()
-            if not fixed <= len(args) <= fixed + 1 or body > stop:
-                raise ValueError("too few or too many words")
+            words = line.split()
+            stop, body, fewest = start + int(words[-1]), start, 4
+            if words[0] == b"HMSG":
+                body, fewest = start + int(words[-2]), 5
+            if body > stop or len(words) - fewest not in (0, 1):
+                raise ValueError("too few or too many words, or headers that are longer than the message")
+            subject, sid, reply = words[1].decode(), int(words[2]), words[3].decode() if len(words) > fewest else ""
         except (ValueError, IndexError) as error:
             raise ProtocolError(f"the server sent a malformed line: {line[:200]!r}") from error
         if len(data) < stop + 2:

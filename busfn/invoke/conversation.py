@@ -70,12 +70,17 @@ class Switchboard:
             conversation.check(now, connected=connected)
 
 
-def _unheard(_answer: Answer, _reply: str) -> None:
+def _unheard(*_: object) -> None:
     """The conversation is over."""
 
 
 class Conversation:
     """One call: sends it, resends what was lost, passes answers on, ends once."""
+
+    __slots__ = (
+        "_board", "_call", "_channel", "_link", "_liveness", "_looking", "_on_answer", "_on_error", "_target",
+        "_unserved", "committed",
+    )  # fmt: skip
 
     def __init__(
         self, board: Switchboard, target: Target, call: Call, *, on_answer: OnAnswer, on_error: OnError
@@ -108,7 +113,8 @@ class Conversation:
             return
         self._channel.close()
         self._channel = None
-        self._on_answer = _unheard  # who listens mostly refers to us: busy callers would have much garbage to collect
+        # Who listens mostly refers to us: busy callers would have much garbage to collect.
+        self._on_answer = self._on_error = _unheard
         self._board.remove(self)
         if self._call.payload.blob is not None:
             self._spawn(discard(self._link.bus, self._call.payload))
@@ -116,8 +122,9 @@ class Conversation:
     def fail(self, error: BaseException) -> None:
         """End with an error; harmless after the end."""
         if self._channel is not None:
+            tell = self._on_error
             self.end()
-            self._on_error(error)
+            tell(error)
 
     def check(self, now: float, *, connected: bool) -> None:
         """Act on silence; while we are disconnected ourselves, silence says nothing."""
@@ -148,6 +155,9 @@ class Conversation:
             answer = read_answer(message.headers, message.body)
         except Error as error:
             self.fail(error)
+            return
+        if answer.status is Status.OK:
+            self._on_answer(answer, message.reply)
             return
         self._liveness.beat(time.monotonic(), answer.sequence)
         if answer.status is Status.LOST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -24,17 +25,22 @@ class Direct:
         """Send a call from any thread; the outcome's thunk gives the value or raises what the body raised."""
         exchange = _Exchange(self._board, target, call)
         self._board.link.portal.call(exchange.conversation.begin)
-        return exchange.outcome
+        return exchange
 
 
-class _Exchange:
-    """A conversation whose first answer ends an operation."""
+class _Exchange(Operation[Callable[[], object]]):
+    """A conversation whose first answer is the outcome."""
+
+    __slots__ = ("_board", "conversation")
 
     def __init__(self, board: Switchboard, target: Target, call: Call) -> None:
+        super().__init__(board.link.portal)
         self._board = board
-        self.outcome: Pending[object] = Operation(board.link.portal)
-        self.outcome.watch(self._on_end)
-        self.conversation = Conversation(board, target, call, on_answer=self._on_answer, on_error=self.outcome.fail)
+        self.conversation = Conversation(board, target, call, on_answer=self._on_answer, on_error=self.fail)
+
+    def cancel(self) -> None:
+        super().cancel()
+        self._board.link.portal.call(self.conversation.end)
 
     def _on_answer(self, answer: Answer, _reply: str) -> None:
         self.conversation.end()
@@ -48,14 +54,10 @@ class _Exchange:
         try:
             whole = replace(answer, payload=await fetch(bus, answer.payload))
         except Error as error:
-            self.outcome.fail(error)
+            self.fail(error)
             return
         self._settle(whole)
         await discard(bus, answer.payload)
 
     def _settle(self, answer: Answer) -> None:
-        self.outcome.succeed(partial(open_answer, self._board.link.codecs, answer))
-
-    def _on_end(self) -> None:
-        if self.outcome.cancelled:
-            self._board.link.portal.call(self.conversation.end)
+        self.succeed(partial(open_answer, self._board.link.codecs, answer))

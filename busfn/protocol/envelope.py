@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -55,33 +55,13 @@ class Call:
 
     def headers(self) -> dict[str, str]:
         """Headers that carry it; defaults are left out."""
-        out: dict[str, str] = {} if self.foreign else {h.PROTOCOL: h.PROTOCOL_VERSION}
-        out[h.CALL] = self.call
+        out = {h.CALL: self.call} if self.foreign else {h.PROTOCOL: h.PROTOCOL_VERSION, h.CALL: self.call}
         _add_payload(out, self.payload)
-        _add_numbers(
-            out,
-            {
-                h.INDEX: self.index,
-                h.COUNT: self.count,
-                h.CRASHES: self.crashes,
-                h.DEADLINE: self.deadline,
-                h.NOT_BEFORE: self.not_before,
-            },
-        )
-        if self.attempt != 1:
-            out[h.ATTEMPT] = str(self.attempt)
+        _add_place(out, self.index, self.count)
         if self.select is not None:
             out[h.SELECT] = f"{self.select[0]}:{self.select[1]}"
-        _add_texts(
-            out,
-            {
-                h.REPLY: self.reply,
-                h.PARENT: self.parent,
-                h.PATH: "/".join(self.path),
-                h.ACCEPT: self.accept,
-                h.TRACE: self.trace,
-            },
-        )
+        _add_history(out, self)
+        _add_origin(out, self)
         return out
 
     def scope(self, app: str, function: str) -> str:
@@ -132,8 +112,13 @@ class Answer:
         """Headers that carry it; defaults are left out."""
         out = {h.STATUS: self.status.value, h.CALL: self.call}
         _add_payload(out, self.payload)
-        _add_numbers(out, {h.INDEX: self.index, h.COUNT: self.count, h.SEQUENCE: self.sequence})
-        _add_texts(out, {h.WORKER: self.worker, h.FUNCTION: self.function})
+        _add_place(out, self.index, self.count)
+        if self.sequence:
+            out[h.SEQUENCE] = str(self.sequence)
+        if self.worker:
+            out[h.WORKER] = _in_line(self.worker)
+        if self.function:
+            out[h.FUNCTION] = _in_line(self.function)
         if self.took:
             out[h.TOOK] = f"{self.took:.9f}"
         if self.status is Status.ERROR:
@@ -165,22 +150,12 @@ def read_call(headers: Mapping[str, str], body: bytes, *, reply: str, call: str)
         return _read_foreign(headers, body, reply=reply, call=call)
     if headers[h.PROTOCOL] != h.PROTOCOL_VERSION:
         raise ProtocolError(f"protocol {headers[h.PROTOCOL][:20]!r} is not supported; this side speaks 1")
-    path = headers.get(h.PATH, "")
     return Call(
         call=_call_id(headers.get(h.CALL, "")),
         payload=_read_payload(headers, body),
-        index=_number(headers, h.INDEX),
-        count=_number(headers, h.COUNT, most=MOST_COUNT),
-        select=_range(headers),
-        attempt=_number(headers, h.ATTEMPT, 1),
-        crashes=_number(headers, h.CRASHES),
-        deadline=_number(headers, h.DEADLINE),
-        not_before=_number(headers, h.NOT_BEFORE),
+        select=_range(headers) if h.SELECT in headers else None,
         reply=headers.get(h.REPLY) or reply,
-        parent=headers.get(h.PARENT, ""),
-        path=tuple(path.split("/")) if path else (),
-        accept=headers.get(h.ACCEPT, ""),
-        trace=headers.get(h.TRACE, ""),
+        **_read_fields(headers, _CALL_FIELDS),
     )
 
 
@@ -191,8 +166,8 @@ def _read_foreign(headers: Mapping[str, str], body: bytes, *, reply: str, call: 
     return Call(
         call=_call_id(own) if own else call,
         payload=Payload(content_type=kind if body else "", body=body),
-        crashes=_number(given, h.CRASHES.lower()),
-        deadline=_number(given, h.DEADLINE.lower()),
+        crashes=_number(h.CRASHES, given.get(h.CRASHES.lower(), "0")),
+        deadline=_number(h.DEADLINE, given.get(h.DEADLINE.lower(), "0")),
         reply=given.get(h.REPLY.lower()) or reply,
         accept=_accepted(given.get("accept", "")),
         trace=given.get("traceparent", ""),
@@ -208,43 +183,59 @@ def _accepted(text: str) -> str:
 
 def read_answer(headers: Mapping[str, str], body: bytes) -> Answer:
     """The answer in a message. Raises `ProtocolError`."""
-    try:
-        status = Status(headers.get(h.STATUS, ""))
-    except ValueError:
-        raise ProtocolError(f"an answer has the status {headers.get(h.STATUS, '')[:50]!r}, which is unknown") from None
-    return Answer(
-        status=status,
-        payload=_read_payload(headers, body),
-        call=headers.get(h.CALL, ""),
-        index=_number(headers, h.INDEX),
-        count=_number(headers, h.COUNT),
-        worker=headers.get(h.WORKER, ""),
-        code=_number(headers, h.ERROR_CODE),
-        text=headers.get(h.ERROR, ""),
-        function=headers.get(h.FUNCTION, ""),
-        sequence=_number(headers, h.SEQUENCE),
-        took=_seconds(headers.get(h.TOOK)),
-    )
+    status = _STATUSES.get(headers.get(h.STATUS, ""))
+    if status is None:
+        raise ProtocolError(f"an answer has the status {headers.get(h.STATUS, '')[:50]!r}, which is unknown")
+    return Answer(status=status, payload=_read_payload(headers, body), **_read_fields(headers, _ANSWER_FIELDS))
 
 
 def _add_payload(out: dict[str, str], payload: Payload) -> None:
-    _add_texts(out, {h.CONTENT_TYPE: payload.content_type, h.SIGNATURE: payload.signature})
+    if payload.content_type:
+        out[h.CONTENT_TYPE] = _in_line(payload.content_type)
+    if payload.signature:
+        out[h.SIGNATURE] = _in_line(payload.signature)
     if payload.blob is not None:
         out[h.BLOB] = payload.blob.encode()
-        _add_texts(out, {h.BLOB_REFERENCE: payload.blob.reference})
+        if payload.blob.reference:
+            out[h.BLOB_REFERENCE] = payload.blob.reference
 
 
-def _add_numbers(out: dict[str, str], numbers: Mapping[str, int]) -> None:
-    for name, number in numbers.items():
-        if number:
-            out[name] = str(number)
+def _add_place(out: dict[str, str], index: int, count: int) -> None:
+    if index:
+        out[h.INDEX] = str(index)
+    if count:
+        out[h.COUNT] = str(count)
 
 
-def _add_texts(out: dict[str, str], texts: Mapping[str, str]) -> None:
-    for name, text in texts.items():
-        if text:
-            # a foreign caller's lone \n or \r gets through the server, and would be refused when we pass it on
-            out[name] = " ".join(text.split()) if "\n" in text or "\r" in text else text
+def _add_history(out: dict[str, str], call: Call) -> None:
+    """What has become of it, and when it may start."""
+    if call.attempt != 1:
+        out[h.ATTEMPT] = str(call.attempt)
+    if call.crashes:
+        out[h.CRASHES] = str(call.crashes)
+    if call.deadline:
+        out[h.DEADLINE] = str(call.deadline)
+    if call.not_before:
+        out[h.NOT_BEFORE] = str(call.not_before)
+
+
+def _add_origin(out: dict[str, str], call: Call) -> None:
+    """Who has made it, and what they want of it."""
+    if call.reply:
+        out[h.REPLY] = _in_line(call.reply)
+    if call.parent:
+        out[h.PARENT] = _in_line(call.parent)
+    if call.path:
+        out[h.PATH] = _in_line("/".join(call.path))
+    if call.accept:
+        out[h.ACCEPT] = _in_line(call.accept)
+    if call.trace:
+        out[h.TRACE] = _in_line(call.trace)
+
+
+def _in_line(text: str) -> str:
+    """A foreign caller's lone \\n or \\r gets through the server, and would be refused when we pass it on."""
+    return " ".join(text.split()) if "\n" in text or "\r" in text else text
 
 
 def _read_payload(headers: Mapping[str, str], body: bytes) -> Payload:
@@ -257,32 +248,47 @@ def _read_payload(headers: Mapping[str, str], body: bytes) -> Payload:
     )
 
 
-def _number(headers: Mapping[str, str], name: str, default: int = 0, most: int = 1 << 62) -> int:
-    text = headers.get(name)
-    if text is None:
-        return default
+def _read_fields(headers: Mapping[str, str], fields: Mapping[str, _Field]) -> dict[str, Any]:
+    """Values of the fields that are there; mostly few are."""
+    found: dict[str, Any] = {}
+    for name, text in headers.items():
+        field = fields.get(name)
+        if field is not None:
+            found[field.name] = field.read(name, text)
+    return found
+
+
+def _number(name: str, text: str, most: int = 1 << 62) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > most:
         raise ProtocolError(f"{name} must be a whole number up to {most}, not {text[:50]!r}")
     return int(text)
 
 
-def _range(headers: Mapping[str, str]) -> tuple[int, int] | None:
-    text = headers.get(h.SELECT)
-    if text is None:
-        return None
+def _count(name: str, text: str) -> int:
+    return _number(name, text, MOST_COUNT)
+
+
+def _text(_name: str, text: str) -> str:
+    return text
+
+
+def _path(_name: str, text: str) -> tuple[str, ...]:
+    return tuple(text.split("/")) if text else ()
+
+
+def _range(headers: Mapping[str, str]) -> tuple[int, int]:
+    text = headers[h.SELECT]
     first, colon, last = text.partition(":")
-    low, high = _number({h.SELECT: first}, h.SELECT), _number({h.SELECT: last}, h.SELECT)
-    if not colon or not 0 <= low < high <= _number(headers, h.COUNT, most=MOST_COUNT):
+    low, high = _number(h.SELECT, first), _number(h.SELECT, last)
+    if not colon or not 0 <= low < high <= _count(h.COUNT, headers.get(h.COUNT, "0")):
         raise ProtocolError(f"{h.SELECT} must be a range inside the chunk, not {text[:50]!r}")
     return low, high
 
 
-def _seconds(text: str | None) -> float:
-    if not text:
-        return 0.0
-    if _SECONDS.fullmatch(text) is None:
-        raise ProtocolError(f"{h.TOOK} must be a number of seconds, not {text[:50]!r}")
-    return float(text)
+def _seconds(name: str, text: str) -> float:
+    if text and _SECONDS.fullmatch(text) is None:
+        raise ProtocolError(f"{name} must be a number of seconds, not {text[:50]!r}")
+    return float(text or 0)
 
 
 def _call_id(text: str) -> str:
@@ -293,3 +299,37 @@ def _call_id(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.encode("ascii", "backslashreplace").decode().split())[:MOST_TEXT]
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What a header becomes."""
+
+    name: str
+    read: Callable[[str, str], Any]
+
+
+_CALL_FIELDS = {
+    h.INDEX: _Field("index", _number),
+    h.COUNT: _Field("count", _count),
+    h.ATTEMPT: _Field("attempt", _number),
+    h.CRASHES: _Field("crashes", _number),
+    h.DEADLINE: _Field("deadline", _number),
+    h.NOT_BEFORE: _Field("not_before", _number),
+    h.PARENT: _Field("parent", _text),
+    h.PATH: _Field("path", _path),
+    h.ACCEPT: _Field("accept", _text),
+    h.TRACE: _Field("trace", _text),
+}
+_ANSWER_FIELDS = {
+    h.CALL: _Field("call", _text),
+    h.INDEX: _Field("index", _number),
+    h.COUNT: _Field("count", _number),
+    h.WORKER: _Field("worker", _text),
+    h.ERROR_CODE: _Field("code", _number),
+    h.ERROR: _Field("text", _text),
+    h.FUNCTION: _Field("function", _text),
+    h.SEQUENCE: _Field("sequence", _number),
+    h.TOOK: _Field("took", _seconds),
+}
+_STATUSES = {status.value: status for status in Status}

@@ -155,12 +155,13 @@ class FlightTable:
         token, reply = entry.token.encode(), entry.reply.encode()
         if len(token) + len(reply) > _ROOM:
             raise ValueError("the subjects of this delivery are too long for the in-flight table")
-        if max(entry.first, entry.crashes, entry.end) >= 1 << 32:
-            raise ValueError("the numbers of this delivery are too large for the in-flight table")
-        _FIXED.pack_into(
-            self._map, at, 0, entry.kind, entry.foreign, entry.first, entry.crashes, entry.cursor, entry.upto,
-            entry.end, entry.sequence, entry.started, entry.accepted, entry.call.encode(), len(token), len(reply),
-        )  # fmt: skip
+        try:
+            _FIXED.pack_into(
+                self._map, at, 0, entry.kind, entry.foreign, entry.first, entry.crashes, entry.cursor, entry.upto,
+                entry.end, entry.sequence, entry.started, entry.accepted, entry.call.encode(), len(token), len(reply),
+            )  # fmt: skip
+        except struct.error as error:
+            raise ValueError("the numbers of this delivery are too large for the in-flight table") from error
         text = at + _FIXED.size
         self._map[text : text + len(token) + len(reply)] = token + reply
         self._map[at] = 1

@@ -47,9 +47,9 @@ class BlobRef:
         return cls(name=name, size=int(size), chunks=int(chunks), sha256=sha256, reference=reference)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Payload:
-    """An encoded value."""
+    """An encoded value. Never changed, only copied; freezing costs more than all the rest of making one."""
 
     content_type: str
     body: bytes

@@ -60,8 +60,10 @@ def pack(value: object) -> bytes:
 
 def _holds_large(value: object) -> bool:
     """Whether it is large, or a short list with something large, as arguments are."""
-    items = cast("list[object]", value) if type(value) is list else [value]
-    return len(items) <= MOST_PIECES and any(type(item) is bytes and len(item) > LARGE for item in items)
+    items = cast("list[object]", value) if type(value) is list else (value,)
+    if len(items) > MOST_PIECES or bytes not in map(type, items):
+        return False
+    return any(type(item) is bytes and len(item) > LARGE for item in items)
 
 
 def _pieces(value: object) -> Iterator[bytes]:
@@ -171,9 +173,7 @@ def _to_ext(value: Any) -> msgpack.ExtType:
 
 
 def _nested(value: object) -> bytes:
-    packer = _Packer(
-        default=_to_ext, strict_types=True, use_bin_type=True, unicode_errors="surrogatepass", buf_size=FIRST_BUFFER
-    )  # fmt: skip
+    packer = _Packer(default=_to_ext, strict_types=True, unicode_errors="surrogatepass", buf_size=FIRST_BUFFER)
     return cast(bytes, packer.pack(value))
 
 

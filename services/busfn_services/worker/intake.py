@@ -59,6 +59,7 @@ class Intake:
         self._member: Subscription | None = None
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
+        self._asking = False
         self._hearing: asyncio.Task[None] | None = None
         self._foresight: asyncio.TimerHandle | None = None
         self._relief: asyncio.TimerHandle | None = None
@@ -160,7 +161,7 @@ class Intake:
             self._reject(job, ProtocolError(str(error)))
             return
         self._held.take(job)
-        self._look_ahead()
+        self._ask_for_more()
         if self._relief is None:
             self._relief = self._link.portal.loop.call_later(CUT_AFTER, self._relieve)
         if self._spec.is_generator:
@@ -320,18 +321,26 @@ class Intake:
             self._table.measured(mean * job.inputs)
         self._ask_for_more()
 
-    def forget(self, job: Job) -> None:
-        """It is settled, and everything of it was sent."""
-        self._table.clear(job.slot)
-        self._held.release(job)
-        if job.control is not None:
-            job.control.close()
+    def forget(self, *jobs: Job) -> None:
+        """They are settled, and everything of them was sent."""
+        for job in jobs:
+            self._table.clear(job.slot)
+            self._held.release(job)
+            if job.control is not None:
+                job.control.close()
         self._background.changed.set()
         self._ask_for_more()
         if self.on_finished is not None:
             self.on_finished()
 
     def _ask_for_more(self) -> None:
+        """With the next turn of the loop: one look for all that is taken and done in this one."""
+        if not self._asking:
+            self._asking = True
+            self._link.portal.loop.call_soon(self._ask)
+
+    def _ask(self) -> None:
+        self._asking = False
         for puller in self._pullers:
             puller.wake()
         self._look_ahead()

@@ -39,8 +39,8 @@ class Holder(Protocol):
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
 
-    def forget(self, job: Job) -> None:
-        """It is settled, and everything of it was sent."""
+    def forget(self, *jobs: Job) -> None:
+        """They are settled, and everything of them was sent."""
 
     def caller_gone(self, call: str) -> None:
         """Nobody waits for the results of this map any more."""
@@ -70,6 +70,7 @@ class Outbox:
         self._starts = starts
         self._post = link.portal.call
         self._callers: dict[str, Channel] = {}
+        self._settled: list[Job] = []
         self.stats = Stats()
 
     # Called from the main thread
@@ -115,6 +116,7 @@ class Outbox:
         if answers:
             self._answer(job, answers)
         if not job.returned:
+            self.stats.seconds += mean * job.inputs
             self._holder.ran(job, mean)
         self._conclude(job)
 
@@ -182,20 +184,16 @@ class Outbox:
         if job.durable:
             job.tail = self._background.spawn(self._store(job.tail, job, answers))
             return
-        limit = self._limit(job)
-        if job.tail is None and not any(spills(answer.payload, limit) for answer in answers):
-            for answer in answers:
-                self._bus.publish(job.call.reply, answer.payload.body, answer.headers(), reply)
-        else:
-            job.tail = self._background.spawn(self._send_large(job.tail, job, answers, reply))
-
-    async def _send_large(
-        self, before: asyncio.Task[None] | None, job: Job, answers: Sequence[Answer], reply: str
-    ) -> None:
-        await _done(before)
         for answer in answers:
-            stowed = answer.copy(payload=await stow(self._bus, answer.payload, self._limit(job)))
-            self._bus.publish(job.call.reply, stowed.payload.body, stowed.headers(), reply)
+            if job.tail is None and not spills(answer.payload, self._limit(job)):
+                self._bus.publish(job.call.reply, answer.payload.body, answer.headers(), reply)
+            else:
+                job.tail = self._background.spawn(self._send_large(job.tail, job, answer, reply))
+
+    async def _send_large(self, before: asyncio.Task[None] | None, job: Job, answer: Answer, reply: str) -> None:
+        await _done(before)
+        stowed = answer.copy(payload=await stow(self._bus, answer.payload, self._limit(job)))
+        self._bus.publish(job.call.reply, stowed.payload.body, stowed.headers(), reply)
 
     def _limit(self, job: Job) -> int:
         """A plain NATS client is spared the blob store as long as the server takes the message."""
@@ -225,8 +223,14 @@ class Outbox:
             self._bus.queues.settle(job.token, verdict, delay=delay)
         if job.noted or job.lost:
             self._background.spawn(self._starts.forget(job))
-        # After the answers and the ack were written: a crash before that must still find the record.
-        self._link.portal.loop.call_soon(self._holder.forget, job)
+        self._settled.append(job)
+        if len(self._settled) == 1:
+            self._link.portal.loop.call_soon(self._forget)
+
+    def _forget(self) -> None:
+        """In one more turn, when the answers and the acks were written: a crash before that must find the records."""
+        jobs, self._settled = self._settled, []
+        self._link.portal.loop.call_soon(self._holder.forget, *jobs)
 
 
 async def _done(task: asyncio.Task[None] | None) -> None:

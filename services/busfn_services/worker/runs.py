@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from busfn.errors import InvalidError
 from busfn.protocol.arguments import Inputs
 from busfn.protocol.envelope import Answer
+from busfn_services.flight import Kind
 from busfn_services.outcomes import retry_delay
 from busfn_services.worker.executor import Arguments, Executor
 from busfn_services.worker.job import Job
@@ -69,7 +70,8 @@ class Single:
         yield 0, arguments
 
     def succeeded(self, offset: int, value: Any) -> None:
-        self._answers = (self._executor.answers.value(self._job.call, value, time.perf_counter() - self._begun),)
+        took = time.perf_counter() - self._begun if self._job.kind is Kind.JOB else 0.0  # of use to maps only
+        self._answers = (self._executor.answers.value(self._job.call, value, took),)
 
     def failed(self, offset: int, error: BaseException) -> None:
         call = self._job.call

@@ -24,4 +24,3 @@ class Stats:
             self.last_error = f"{answer.code}:{answer.text}"
         if answer.status is not Status.ITEM:
             self.requests += inputs
-        self.seconds += answer.took * inputs

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import io
 import os
+import sys
 import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -180,13 +183,15 @@ def test_the_app_cannot_be_run_twice_at_once() -> None:
         pass
 
 
-def test_what_bodies_print_arrives_with_the_functions_name(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_bodies_print_arrives_with_the_functions_name(
+    monkeypatch: pytest.MonkeyPatch, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", printed)
     calls.shout.remote("hear me")
-    seen = ""
-    while "HEAR ME" not in seen or "hear me" not in seen:
-        seen += capfd.readouterr().err
-    assert "shout | hear me" in seen
-    assert "shout | HEAR ME" in seen
+    eventually(lambda: "hear me" in printed.getvalue() and "HEAR ME" in printed.getvalue())
+    assert "shout | hear me" in printed.getvalue()
+    assert "shout | HEAR ME" in printed.getvalue()
 
 
 def test_a_worker_serves_only_once_when_told_so() -> None:

@@ -39,11 +39,16 @@ def test_all_items_come_before_the_error() -> None:
 
 
 def test_closing_closes_the_body(folder: str, eventually: Callable[[Callable[[], bool]], None]) -> None:
-    items = calls.steps.remote_gen(folder, 3)
+    items = calls.steps.remote_gen(folder, 1 << 30)
     assert next(items) == 0
     items.close()
-    (Path(folder) / "1.go").touch()
-    eventually((Path(folder) / "closed").exists)
+    steps = itertools.count(1)
+
+    def closed() -> bool:
+        (Path(folder) / f"{next(steps)}.go").touch()  # the word that it is closed may come after the next item
+        return (Path(folder) / "closed").exists()
+
+    eventually(closed)
 
 
 def test_a_slow_reader_stops_the_producer(folder: str) -> None:
