@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from busfn.protocol.names import Target, pinned, unpin, validate_function_name, 
 from busfn.spec import AT_ONCE, Options, Start
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from busfn.app import App
     from busfn.call import FunctionCall
     from busfn.calling import Calling, StreamDual

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from busfn.errors import InvalidError
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 DEFAULT_TIMEOUT = 300.0
 """Seconds an attempt may run."""

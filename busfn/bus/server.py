@@ -215,6 +215,7 @@ def _spawn(binary: str, private: Path, last_word: str, lifeline: int) -> subproc
         stderr=subprocess.STDOUT,
         start_new_session=True,
         cwd="/",
+        env={"GOMAXPROCS": str(max(1, (os.cpu_count() or 2) // 2)), **os.environ},
     )
 
 

@@ -160,7 +160,7 @@ class Conversation:
             self._on_answer(answer, message.reply)
             return
         self._liveness.beat(time.monotonic(), answer.sequence)
-        if answer.status is Status.LOST:
+        if answer.status is Status.LOST and not answer.count:
             self._resend_lost()
         elif answer.status is not Status.BEAT:
             self._on_answer(answer, message.reply)

@@ -1,18 +1,13 @@
-"""`remote`: one request, one answer."""
+"""`remote`: one request, one answer; short calls that are made at the same moment travel together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-
-from busfn.errors import Error
-from busfn.invoke.conversation import Conversation, Switchboard
-from busfn.invoke.link import open_answer
-from busfn.invoke.payloads import discard, fetch
-from busfn.protocol.envelope import Answer, Call
+from busfn.invoke.conversation import Switchboard
+from busfn.invoke.exchange import Exchange
+from busfn.invoke.joint import JointCalls, joinable, most_together
+from busfn.protocol.envelope import Call
 from busfn.protocol.names import Target
-from busfn.sync import Operation, Pending
+from busfn.sync import Pending
 
 
 class Direct:
@@ -20,44 +15,42 @@ class Direct:
 
     def __init__(self, board: Switchboard) -> None:
         self._board = board
+        self._portal = board.link.portal
+        self._took: dict[Target, float] = {}
+        """Seconds that inputs of functions took whose calls may go together."""
+        self._waiting: dict[Target, list[Exchange]] = {}
 
     def start(self, target: Target, call: Call) -> Pending[object]:
         """Send a call from any thread; the outcome's thunk gives the value or raises what the body raised."""
-        exchange = _Exchange(self._board, target, call)
-        self._board.link.portal.call(exchange.conversation.begin)
+        exchange = Exchange(self._board, target, call, self._observe)
+        self._portal.call(self._begin if joinable(call) else Exchange.begin, exchange)
         return exchange
 
-
-class _Exchange(Operation[Callable[[], object]]):
-    """A conversation whose first answer is the outcome."""
-
-    __slots__ = ("_board", "conversation")
-
-    def __init__(self, board: Switchboard, target: Target, call: Call) -> None:
-        super().__init__(board.link.portal)
-        self._board = board
-        self.conversation = Conversation(board, target, call, on_answer=self._on_answer, on_error=self.fail)
-
-    def cancel(self) -> None:
-        super().cancel()
-        self._board.link.portal.call(self.conversation.end)
-
-    def _on_answer(self, answer: Answer, _reply: str) -> None:
-        self.conversation.end()
-        if answer.payload.blob is None:
-            self._settle(answer)
+    def _observe(self, target: Target, took: float) -> None:
+        """Learn from an answer; one that tells no time forbids to send calls together."""
+        if took:
+            self._took[target] = took
         else:
-            self._board.spawn(self._fetch(answer))
+            self._took.pop(target, None)
 
-    async def _fetch(self, answer: Answer) -> None:
-        bus = self._board.link.bus
-        try:
-            whole = replace(answer, payload=await fetch(bus, answer.payload))
-        except Error as error:
-            self.fail(error)
+    def _begin(self, exchange: Exchange) -> None:
+        if exchange.target not in self._took:
+            exchange.begin()
             return
-        self._settle(whole)
-        await discard(bus, answer.payload)
+        if not self._waiting:
+            self._portal.loop.call_soon(self._send)
+        self._waiting.setdefault(exchange.target, []).append(exchange)
 
-    def _settle(self, answer: Answer) -> None:
-        self.succeed(partial(open_answer, self._board.link.codecs, answer))
+    def _send(self) -> None:
+        """Send what was called in this turn of the loop."""
+        waiting, self._waiting = self._waiting, {}
+        for target, exchanges in waiting.items():
+            size = most_together(self._took.get(target, 0.0))
+            for at in range(0, len(exchanges), size):
+                self._send_together(target, exchanges[at : at + size])
+
+    def _send_together(self, target: Target, exchanges: list[Exchange]) -> None:
+        if len(exchanges) == 1:
+            exchanges[0].begin()
+        else:
+            JointCalls(self._board, target, exchanges, self._observe).begin()

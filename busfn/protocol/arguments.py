@@ -39,6 +39,8 @@ class Inputs:
     columns: list[list[Any]] | None
     rows: list[list[Any]] | None
     kwargs: dict[str, Any]
+    calls: list[str] | None = None
+    """Ids, when each input is a call of its own."""
 
     def __len__(self) -> int:
         if self.columns is not None:
@@ -67,7 +69,10 @@ class Inputs:
         columns, rows = value.get("columns"), value.get("rows")
         if (columns is None) == (rows is None):
             raise ProtocolError("a chunk must have either `columns` or `rows`")
-        return cls(_columns(columns), _lists(rows, "rows"), kwargs)
+        inputs = cls(_columns(columns), _lists(rows, "rows"), kwargs, _texts(value.get("calls")))
+        if inputs.calls is not None and len(inputs.calls) != len(inputs):
+            raise ProtocolError("a chunk's `calls` must be as many as its inputs")
+        return inputs
 
 
 def _lists(value: object, name: str) -> list[list[Any]] | None:
@@ -75,6 +80,14 @@ def _lists(value: object, name: str) -> list[list[Any]] | None:
         return None
     if not is_list(value) or not all(is_list(one) for one in value):
         raise ProtocolError(f"a chunk's `{name}` must be a list of lists")
+    return value
+
+
+def _texts(value: object) -> list[str] | None:
+    if value is None:
+        return None
+    if not is_list(value) or not all(isinstance(one, str) for one in value):
+        raise ProtocolError("a chunk's `calls` must be a list of texts")
     return value
 
 

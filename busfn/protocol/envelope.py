@@ -15,6 +15,9 @@ from busfn.protocol.codecs import JSON, MSGPACK, BlobRef, Payload
 MOST_TEXT = 500
 """Characters of an error's text that go into a header."""
 MOST_COUNT = 1_000_000
+SHORT = 0.0005
+"""Seconds below which an input is so short that calls may come together: the answer of a single one tells how long it
+took then."""
 
 _SECONDS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 

@@ -98,6 +98,14 @@ def beat(
         bus.publish(reply, b"", answer.headers())
 
 
+def send_back(bus: Bus, reply: str, call: str, index: int, count: int, worker: str = "") -> None:
+    """Tell a caller that its call, or these inputs of several in one message, will not be answered: it is to send them
+    again, one by one."""
+    if may_answer(reply):
+        lost = Answer(status=Status.LOST, payload=EMPTY, call=call, index=index, count=count, worker=worker)
+        bus.publish(reply, b"", lost.headers())
+
+
 def refuse(bus: Bus, codecs: Codecs, call: Call, error: BaseException) -> None:
     """Answer a call, or all inputs of a chunk, with an error."""
     if not may_answer(call.reply):

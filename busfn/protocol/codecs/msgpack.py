@@ -12,7 +12,7 @@ import decimal
 import struct
 import uuid
 import zoneinfo
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import msgpack
@@ -78,6 +78,26 @@ def _pieces(value: object) -> Iterator[bytes]:
         yield value
     else:
         yield _nested(value)
+
+
+def pack_calls(rows: Sequence[bytes], calls: Sequence[str]) -> bytes:
+    """A chunk of packed argument lists, each with the id of its call: `busfn.protocol.arguments.Inputs`."""
+    packer = _Packer(autoreset=False)
+    packer.pack_map_header(2)
+    packer.pack("calls")
+    packer.pack(calls)
+    packer.pack("rows")
+    return cast(bytes, packer.bytes()) + pack_items(rows)
+
+
+def pack_items(items: Sequence[bytes]) -> bytes:
+    """A list of packed values."""
+    return b"".join((_Packer().pack_array_header(len(items)), *items))
+
+
+def is_array(data: bytes) -> bool:
+    """Whether packed data is a list."""
+    return data[0] & 0xF0 == 0x90 or data[0] in (0xDC, 0xDD)
 
 
 def unpack(data: bytes) -> Any:

@@ -10,9 +10,9 @@ from collections.abc import Container
 from busfn.bus.base import Verdict
 from busfn.errors import Error, InternalFailure
 from busfn.invoke.payloads import AGAIN, hold, let_go
-from busfn.protocol.envelope import Answer, Call, Status, read_call
+from busfn.protocol.envelope import Call, read_call
 from busfn_services.flight import Entry, Kind
-from busfn_services.handon import EMPTY, Context, beat, failure_answer, may_answer, refuse
+from busfn_services.handon import EMPTY, Context, beat, failure_answer, refuse, send_back
 from busfn_services.outcomes import Outcomes, next_attempt, retry_delay
 from busfn_services.outcomes import timed_out as timeout_error
 from busfn_services.supervisor.recovery import blameless, recover
@@ -121,11 +121,13 @@ class Rescue:
 
     def _tell_caller(self, worker: Worker, entry: Entry, *, timed_out: bool) -> None:
         call = Call(call=entry.call, payload=EMPTY, index=entry.first, reply=entry.reply, foreign=entry.foreign)
-        if timed_out or entry.foreign:
+        if entry.end > 1:  # of several calls in one message, the one that was over its time will be so again, alone
+            index, count = entry.first + entry.cursor, entry.end - entry.cursor
+            send_back(self._bus, entry.reply, entry.call, index, count, worker.name)
+        elif timed_out or entry.foreign:
             refuse(self._bus, self._codecs, call, self._error(worker, entry.crashes + 1, timed_out))
-        elif may_answer(entry.reply):
-            lost = Answer(status=Status.LOST, payload=EMPTY, call=entry.call, worker=worker.name)
-            self._bus.publish(entry.reply, b"", lost.headers())
+        else:
+            send_back(self._bus, entry.reply, entry.call, entry.first, 0, worker.name)
 
     def _error(self, worker: Worker, crashes: int, timed_out: bool) -> Error:
         label = worker.spec.label

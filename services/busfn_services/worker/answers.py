@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from busfn.errors import Error, SerializationError
-from busfn.protocol.codecs import JSON, Codecs
+from busfn.protocol.codecs import JSON, MSGPACK, Codecs, Payload
+from busfn.protocol.codecs.msgpack import pack_items
 from busfn.protocol.envelope import Answer, Call, Status, answer_scope
 from busfn_services.handon import failure_answer
+from busfn_services.worker.job import Result
+
+MOST_BLOCK = 64 * 1024
+"""Bytes of values that are put into one answer, unless a single one is larger."""
 
 
 class AnswerBuilder:
@@ -43,6 +48,42 @@ class AnswerBuilder:
         )  # fmt: skip
         return [answer]
 
+    def joined(self, call: Call, results: Sequence[Result], took: float) -> list[Answer]:
+        """Answers to calls that came together, in order: plain values in blocks, others one by one."""
+        answers: list[Answer] = []
+        for block in blocks_of(results):
+            offset, payload = block[0]
+            if payload.content_type == MSGPACK:
+                payload = Payload(content_type=MSGPACK, body=pack_items([one.body for _, one in block]))
+            answers.append(
+                Answer(
+                    status=Status.OK, payload=payload, call=call.call, index=call.index + offset, worker=self._worker,
+                    count=len(block) if payload.content_type == MSGPACK else 0, took=took,
+                )
+            )  # fmt: skip
+        return answers
+
+    def result(self, call: Call, value: object, offset: int) -> Payload:
+        """A value for `joined`; raises what cannot be sent."""
+        return self._codecs.encode(value, scope=answer_scope(call.call, call.index + offset), what="result")
+
     def failure(self, call: Call, index: int, error: BaseException, count: int = 0) -> Answer:
         """The answer that raises ``error`` at the caller."""
         return failure_answer(self._codecs, call, index, error, count, self._worker)
+
+
+def blocks_of(results: Sequence[Result]) -> list[list[Result]]:
+    """Runs of consecutive plain values of bounded size; what had to be pickled stands alone."""
+    blocks: list[list[Result]] = []
+    size = 0
+    for offset, payload in results:
+        plain = payload.content_type == MSGPACK
+        last = blocks[-1][-1] if blocks else None
+        fits = last is not None and plain and last[1].content_type == MSGPACK and last[0] + 1 == offset
+        if fits and size + len(payload.body) <= MOST_BLOCK:
+            blocks[-1].append((offset, payload))
+            size += len(payload.body)
+        else:
+            blocks.append([(offset, payload)])
+            size = len(payload.body)
+    return blocks

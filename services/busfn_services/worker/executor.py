@@ -37,6 +37,8 @@ class Executor:
         self.codecs = codecs
         self.answers = AnswerBuilder(codecs, worker)
         self.mean: float | None = None
+        self.joinable = spec.retries is None and not spec.single_use_containers
+        """Whether calls that are short may come together: what fails is not tried again here."""
         self.current: CurrentInput | None = None
         """The input whose body runs, as any thread sees it."""
         self._signature = inspect.signature(raw)
@@ -139,7 +141,11 @@ class Body:
         return self
 
     def __enter__(self) -> None:
-        current = CurrentInput(self._call, self._first + self._offset, self._path)
+        calls, offset = self._job.calls, self._offset
+        if calls:
+            current = CurrentInput(calls[offset], 0, self._path)
+        else:
+            current = CurrentInput(self._call, self._first + offset, self._path)
         self._executor.begin(self._job, current)
         self._token = enter_input(current)
 

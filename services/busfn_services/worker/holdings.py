@@ -108,7 +108,7 @@ class Holdings:
 
     def next_look(self) -> float | None:
         """Seconds until something may be trapped; None when nothing waits."""
-        waiting = [taken for job, taken in self._jobs.items() if job.remaining]
+        waiting = [taken for job, taken in self._jobs.items() if job.unsettled]
         return max(_LOOK_AGAIN, min(waiting) + CUT_AFTER - time.monotonic()) if waiting else None
 
     def _work(self) -> float:

@@ -25,7 +25,7 @@ from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import Entry, FlightTable, Kind
-from busfn_services.handon import admit, failure_answer, hand_on, refuse, unfit
+from busfn_services.handon import admit, failure_answer, hand_on, refuse, send_back, unfit
 from busfn_services.outcomes import Outcomes
 from busfn_services.worker.background import Background
 from busfn_services.worker.holdings import CUT_AFTER, Holdings
@@ -271,6 +271,8 @@ class Intake:
         """Let others have what waits here behind a body that takes longer than was foreseen."""
         for job in self._held.trapped():
             self._give_away(job)
+        for job in self._held:
+            self.outbox.answer_ready(job)
         pause = self._held.next_look()
         self._relief = None if pause is None else self._link.portal.loop.call_later(pause, self._relieve)
 
@@ -280,7 +282,11 @@ class Intake:
         if rest is None:
             return
         if rest[0] > job.begin:
-            self._give_back(job, rest)
+            if job.kind is Kind.JOB:
+                self._give_back(job, rest)
+            else:
+                send_back(self._bus, job.call.reply, job.call.call, job.call.index + rest[0], rest[1] - rest[0])
+                self._table.shortened(job.slot, rest[0])
             return
         job.returned = True
         if job.kind is Kind.DIRECT:

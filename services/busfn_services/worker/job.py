@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 from busfn.bus.base import Channel
+from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call
 from busfn_services.flight import Kind
 from busfn_services.worker.outlet import Outlet
+
+Result = tuple[int, Payload]
+"""The offset of an input, and what it gave."""
 
 
 class Job:
     """One message: a single input, or a range of a chunk's inputs whose unstarted rest can be given away."""
 
     __slots__ = (
-        "_end", "_ended", "_lock", "_next", "begin", "call", "cancelled", "control", "given_back", "kind", "lost",
-        "noted", "outlet", "over", "returned", "sequence", "slot", "started_at", "suspect", "tail", "token", "wire",
+        "_end", "_ended", "_lock", "_next", "_ready", "begin", "call", "calls", "cancelled", "control", "given_back",
+        "kind", "lost", "noted", "outlet", "over", "returned", "sequence", "slot", "started_at", "suspect", "tail",
+        "token", "wire",
     )  # fmt: skip
 
     def __init__(self, call: Call, kind: Kind, slot: int, token: str = "", sequence: int = 0) -> None:
         self.wire = call
         """As it came, large arguments still a reference."""
         self.call = call
+        self.calls: Sequence[str] = ()
+        """Ids, when its inputs are calls of their own."""
+        self._ready: list[Result] = []
         self.kind = kind
         self.slot = slot
         self.token = token
@@ -99,6 +108,22 @@ class Job:
             self._next = min(self._end, first + most)
             self._ended = first == self._next
             return range(first, self._next)
+
+    def add_ready(self, offset: int, payload: Payload) -> None:
+        """One of several calls has its result, which leaves with those of others, or when one of them takes long."""
+        with self._lock:
+            self._ready.append((offset, payload))
+
+    def take_ready(self) -> list[Result]:
+        """Results that have not left."""
+        with self._lock:
+            ready, self._ready = self._ready, []
+            return ready
+
+    @property
+    def unsettled(self) -> bool:
+        """Inputs wait in it, or results."""
+        return self.remaining > 0 or bool(self._ready)
 
     def cut(self, keep: int = 0) -> tuple[int, int] | None:
         """Give away the inputs that were not started, but for ``keep``; their offsets, or None when there are none."""

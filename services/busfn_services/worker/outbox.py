@@ -21,6 +21,7 @@ from busfn.spec import FunctionSpec
 from busfn_services.flight import FlightTable, Kind
 from busfn_services.handon import beat, hand_on, refuse
 from busfn_services.outcomes import Outcomes, next_attempt
+from busfn_services.worker.answers import AnswerBuilder
 from busfn_services.worker.background import Background
 from busfn_services.worker.job import Job
 from busfn_services.worker.outlet import Outlet
@@ -71,6 +72,7 @@ class Outbox:
         self._post = link.portal.call
         self._callers: dict[str, Channel] = {}
         self._settled: list[Job] = []
+        self._answers = AnswerBuilder(link.codecs, worker)
         self.stats = Stats()
 
     # Called from the main thread
@@ -94,6 +96,11 @@ class Outbox:
         self._post(self._finish, job, mean, answers)
 
     # On the loop thread
+
+    def answer_ready(self, job: Job) -> None:
+        """Send results of calls that came together while another one of them runs on."""
+        if results := job.take_ready():
+            self._answer(job, self._answers.joined(job.call, results, 0.0))
 
     def send_now(self, job: Job, answers: Sequence[Answer]) -> None:
         """Answer a message that was never run, and settle it."""
@@ -148,11 +155,11 @@ class Outbox:
         if job.cancelled:
             return
         call = next_attempt(job.wire, delay)
+        if call.count:
+            call = call.copy(select=(offset, offset + 1))
         if job.kind is not Kind.JOB:
             await hand_on(self._link, self._spec.app, self._spec.name, call)
             return
-        if call.count:
-            call = call.copy(select=(offset, offset + 1))
         # Once for each message that failed: its number tells attempts apart, also those of a dead letter's retry.
         await self.queue_further(job, call, offset, f"{call.index + offset}failed{job.sequence}")
 

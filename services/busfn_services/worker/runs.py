@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from busfn.errors import InvalidError
+from busfn.errors import Error, InvalidError
 from busfn.protocol.arguments import Inputs
-from busfn.protocol.envelope import Answer
+from busfn.protocol.envelope import SHORT, Answer
 from busfn_services.flight import Kind
 from busfn_services.outcomes import retry_delay
 from busfn_services.worker.executor import Arguments, Executor
@@ -40,8 +40,10 @@ class Run(Protocol):
 
 
 def run_of(executor: Executor, port: Port, job: Job) -> Run:
-    """The run of a single call or of a chunk."""
-    return Chunk(executor, port, job) if job.call.count else Single(executor, port, job)
+    """The run of a single call, of a map's chunk, or of calls that came together."""
+    if not job.call.count:
+        return Single(executor, port, job)
+    return Chunk(executor, port, job) if job.kind is Kind.JOB else Joint(executor, port, job)
 
 
 class Single:
@@ -70,7 +72,9 @@ class Single:
         yield 0, arguments
 
     def succeeded(self, offset: int, value: Any) -> None:
-        took = time.perf_counter() - self._begun if self._job.kind is Kind.JOB else 0.0  # of use to maps only
+        took = time.perf_counter() - self._begun
+        if self._job.kind is not Kind.JOB and not (self._executor.joinable and took < SHORT):
+            took = 0.0  # to the caller of a single call it only says that further ones may come together
         self._answers = (self._executor.answers.value(self._job.call, value, took),)
 
     def failed(self, offset: int, error: BaseException) -> None:
@@ -102,9 +106,9 @@ class Chunk:
 
     def inputs(self) -> Iterator[Input]:
         try:
-            inputs = self._decode()
+            inputs = decode_inputs(self._executor, self._job)
         except BaseException as error:
-            self._refuse(error)
+            refuse_inputs(self._executor, self._port, self._job, error)
             return
         self._job.decoded()
         rows, kwargs = list(inputs), inputs.kwargs
@@ -138,18 +142,6 @@ class Chunk:
     def finish(self) -> tuple[int, Sequence[Answer]]:
         return self._done, self._collected()
 
-    def _decode(self) -> Inputs:
-        call, spec = self._job.call, self._executor.spec
-        inputs = Inputs.unpack(self._executor.codecs.decode(call.payload, scope=call.scope(spec.app, spec.name)))
-        if len(inputs) != call.count:
-            raise InvalidError(f"a message announces {call.count} inputs and holds {len(inputs)}")
-        return inputs
-
-    def _refuse(self, error: BaseException) -> None:
-        call, offsets = self._job.call, self._job.take(self._job.remaining)
-        failure = self._executor.answers.failure(call, call.index + offsets.start, error, len(offsets))
-        self._port.answer(self._job, failure)
-
     def _slice_size(self) -> int:
         mean = self._executor.mean
         if self._job.call.crashes or not mean:
@@ -177,3 +169,64 @@ class Chunk:
         self._first += len(values)
         self._since = time.monotonic()
         return answers
+
+
+class Joint:
+    """A message with calls of their own: none of them is started before it runs, and results can leave at any time."""
+
+    def __init__(self, executor: Executor, port: Port, job: Job) -> None:
+        self._executor = executor
+        self._port = port
+        self._job = job
+        self._begun = time.perf_counter()
+        self._done = 0
+
+    def inputs(self) -> Iterator[Input]:
+        try:
+            inputs = decode_inputs(self._executor, self._job)
+        except BaseException as error:
+            refuse_inputs(self._executor, self._port, self._job, error)
+            return
+        self._job.calls = inputs.calls or ()
+        rows, kwargs = list(inputs), inputs.kwargs
+        while offsets := self._job.take(1):
+            self._port.started(self._job, offsets.stop)
+            yield offsets.start, (rows[offsets.start], kwargs)
+            self._done += 1
+
+    def succeeded(self, offset: int, value: Any) -> None:
+        try:
+            self._job.add_ready(offset, self._executor.answers.result(self._job.call, value, offset))
+        except Error as error:
+            self.failed(offset, error)
+
+    def failed(self, offset: int, error: BaseException) -> None:
+        call = self._job.call
+        delay = retry_delay(self._executor.spec, call, error)
+        if delay is not None:
+            self._port.retry(self._job, offset, delay)
+        else:
+            failure = self._executor.answers.failure(call, call.index + offset, error, 1)
+            self._port.answer(self._job, *self._results(), failure)
+
+    def finish(self) -> tuple[int, Sequence[Answer]]:
+        return self._done, self._results()
+
+    def _results(self) -> list[Answer]:
+        took = (time.perf_counter() - self._begun) / max(1, self._done)
+        return self._executor.answers.joined(self._job.call, self._job.take_ready(), took)
+
+
+def decode_inputs(executor: Executor, job: Job) -> Inputs:
+    """The inputs of a message; raises what is wrong with them."""
+    call, spec = job.call, executor.spec
+    inputs = Inputs.unpack(executor.codecs.decode(call.payload, scope=call.scope(spec.app, spec.name)))
+    if len(inputs) != call.count:
+        raise InvalidError(f"a message announces {call.count} inputs and holds {len(inputs)}")
+    return inputs
+
+
+def refuse_inputs(executor: Executor, port: Port, job: Job, error: BaseException) -> None:
+    """Answer all that was not started with an error."""
+    call, offsets = job.call, job.take(job.remaining)
+    port.answer(job, executor.answers.failure(call, call.index + offsets.start, error, len(offsets)))
