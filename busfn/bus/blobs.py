@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
 import json
 import logging
 import math
@@ -14,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from busfn.bus.api import attempts
+from busfn.bus.assembly import Assembly
 from busfn.bus.base import SubjectFull
 from busfn.bus.frames import Inbound
 from busfn.errors import ConnectionError, DeserializationError, NoResponders
@@ -31,7 +30,6 @@ _PATIENCE = 1.0
 _SILENCE = 5.0
 _MARK_TTL = 60.0
 """Seconds after which the mark of a removal is void, whose owner died; nobody removes anything so late."""
-_HASH_IN_THREAD = 1 << 20
 
 
 class NatsBlobs:
@@ -66,32 +64,28 @@ class NatsBlobs:
         return count
 
     async def get(self, name: str, chunks: int, sha256: str) -> bytes:
-        whole = io.BytesIO()  # which gives away what it holds without a copy
+        whole = Assembly()
         for start in range(0, chunks, _WINDOW):
-            numbers = range(start, min(start + _WINDOW, chunks))
-            parts = await self._page(name, numbers)
-            whole.writelines(parts[n] for n in numbers)
-        data = whole.getvalue()
-        if await _digest(data) != sha256:
+            await self._page(name, range(start, min(start + _WINDOW, chunks)), whole)
+        if whole.sha256 != sha256:
             raise DeserializationError(f"blob {name} is damaged: its hash differs")
-        return data
+        return whole.data
 
-    async def _page(self, name: str, wanted: range) -> dict[int, bytes]:
+    async def _page(self, name: str, wanted: range, whole: Assembly) -> None:
         """Read some chunks; one that is missing may be on its way to the replica that answers."""
-        parts: dict[int, bytes] = {}
         missing = list(wanted)
         async for _ in attempts(self._bus, _PATIENCE):
-            await self._read(name, missing, parts)
-            missing = [n for n in wanted if n not in parts]
+            await self._read(name, missing, whole)
+            missing = [n for n in wanted if not whole.has(n)]
             if not missing:
-                return parts
+                return
         raise DeserializationError(f"blob {name} is not complete: chunk {missing[0]} is gone or expired")
 
-    async def _read(self, name: str, numbers: list[int], parts: dict[int, bytes]) -> None:
+    async def _read(self, name: str, numbers: list[int], whole: Assembly) -> None:
         """One batch Direct Get, closed by a status; silence ends it, too."""
 
         def receive(message: Inbound) -> None:
-            parts[int(message.headers["Nats-Subject"].rpartition(".")[2])] = message.body
+            whole.add(int(message.headers["Nats-Subject"].rpartition(".")[2]), message.body)
 
         query = json.dumps({"multi_last": [f"{self._prefix}.{name}.{n}" for n in numbers]}).encode()
         try:
@@ -170,9 +164,3 @@ class NatsBlobs:
 
 def _expiry(seconds: float) -> dict[str, str]:
     return {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"} if seconds > 0 else {}
-
-
-async def _digest(data: bytes) -> str:
-    if len(data) < _HASH_IN_THREAD:
-        return hashlib.sha256(data).hexdigest()
-    return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())

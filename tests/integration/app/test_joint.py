@@ -68,7 +68,7 @@ def test_calls_of_one_moment_share_messages_and_get_their_own_answers(sizes: lis
     for _ in range(20):
         assert together(*(("give", i) for i in range(50))) == list(range(50))
     assert sum(size for size in sizes) > 0
-    assert sum(max(1, size) for size in sizes) == 1 + 20 * 50
+    assert sum(max(1, size) for size in sizes) >= 1 + 20 * 50
 
 
 def test_each_keeps_an_id_of_its_own() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from busfn.errors import ProtocolError
 from busfn.protocol.arguments import Inputs, pack_arguments, unpack_arguments
-from busfn.protocol.codecs.msgpack import pack, unpack
+from busfn.protocol.codecs.msgpack import is_array, pack, pack_calls, unpack
 
 values = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),
@@ -95,3 +95,26 @@ def test_a_chunk_of_rows_comes_out_as_it_went_in(rows, named):
 def test_a_bad_chunk_is_refused(value, reason):
     with pytest.raises(ProtocolError, match=reason):
         Inputs.unpack(value)
+
+
+def test_packed_calls_are_inputs_with_ids():
+    packed = pack_calls([pack([1, "a"]), pack([])], ["first", "second"])
+    inputs = Inputs.unpack(unpack(packed))
+    assert list(inputs) == [(1, "a"), ()]
+    assert inputs.calls == ["first", "second"]
+
+
+@pytest.mark.parametrize("calls", ["ab", ["a"], ["a", "b", "c"], ["a", 1], {"a": 1, "b": 2}])
+def test_ids_must_be_texts_one_for_each_input(calls: object):
+    with pytest.raises(ProtocolError, match="calls"):
+        Inputs.unpack({"rows": [[1], [2]], "calls": calls})
+
+
+@pytest.mark.parametrize("value", [[], [1], list(range(16)), list(range(70_000))])
+def test_packed_lists_are_known_as_such(value: list[int]):
+    assert is_array(pack(value))
+
+
+@pytest.mark.parametrize("value", [None, 1, "a", {}, {"args": []}, (1,), b"x"])
+def test_other_packed_values_are_no_lists(value: object):
+    assert not is_array(pack(value))
