@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from bench.statistics import best_makespan, percentile
 from bench.subject import WORKERS, Subject, Unsupported
+
+_SLEEPER = """
+import time
+began = time.perf_counter()
+for _ in range(500):
+    time.sleep(0.001)
+print((time.perf_counter() - began) / 500 - 0.001)
+"""
 
 Params = Mapping[str, float]
 Metrics = dict[str, float]
@@ -108,9 +118,16 @@ def _fresh_echoes(subject: Subject, body: bytes, calls: int) -> list[float]:
 
 def _of_ideal(subject: Subject, seconds: list[float]) -> Metrics:
     _exhaust(subject.map_sleep([0.001] * 20), 20)
-    late = median(seconds_of(lambda: time.sleep(0.001)) - 0.001 for _ in range(100))
+    late = _lateness()
     took = seconds_of(lambda: _exhaust(subject.map_sleep(seconds), len(seconds)))
     return {"of-ideal": 100 * best_makespan([one + late for one in seconds], WORKERS) / took}
+
+
+def _lateness() -> float:
+    """Seconds that a sleep takes longer than it should, while as many processes sleep as there are workers."""
+    command = [sys.executable, "-c", _SLEEPER]
+    sleepers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(WORKERS)]
+    return mean(float(sleeper.communicate()[0]) for sleeper in sleepers)
 
 
 def _exhaust(results: Iterable[Any], expected: int) -> None:

@@ -356,8 +356,9 @@ async def test_lag_counts(bus, other, jobs, collect):
 async def test_lag_counts_who_waits(bus, other, jobs, collect):
     await consumer(bus, jobs)
     other.queues.pull(jobs, "c", lambda: 3, collect())
-    await other.flush()
-    assert (await bus.queues.lag(jobs, "c")).waiting == 1
+    async with asyncio.timeout(5):
+        while (await bus.queues.lag(jobs, "c")).waiting != 1:  # a server takes requests in behind its other work
+            await other.flush()
 
 
 async def test_missing_things_are_told(bus, jobs):
