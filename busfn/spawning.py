@@ -113,7 +113,7 @@ class _Handover:
 
     def _with_shared_end(self, payload: Payload) -> Payload:
         """Large keyword arguments are the same in all messages, and at their end: they are stored once."""
-        if self._end is None and self._options.kwargs and spills(payload):
+        if self._end is None and self._options.kwargs and spills(self._client.link.bus, payload):
             end = self._client.link.codecs.encode(self._options.kwargs, scope=self._call.call, what="kwargs").body
             if len(end) > SPILL and payload.body.endswith(end):
                 work = keep(self._client.link.bus, end, RETENTION, f"{self._call.call}.end")

@@ -72,7 +72,7 @@ class Carrier:
         """Put a message into the queue."""
         self._call_id = call.call
         parcel = self._parcels[call.index] = _Parcel(call, time.monotonic())
-        if spills(call.payload):
+        if spills(self._link.bus, call.payload):
             self._spawn(self._stow(parcel))
         else:
             self._offer(parcel)

@@ -102,7 +102,7 @@ class Conversation:
         """Open the reply channel and send."""
         self._channel = self._link.bus.channel(self._on_message)
         self._board.add(self)
-        if spills(self._call.payload):
+        if spills(self._link.bus, self._call.payload):
             self._spawn(self._stow_and_send())
         else:
             self._send()

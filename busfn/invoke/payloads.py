@@ -43,14 +43,14 @@ SKEW = 3600.0
 """Seconds by which clocks on a bus may differ."""
 
 
-def spills(payload: Payload, limit: int = SPILL) -> bool:
-    """Whether the payload is too large for a message."""
-    return len(payload.body) > limit
+def spills(bus: Bus, payload: Payload, limit: int = SPILL) -> bool:
+    """Whether the payload is too large for a message: for us, or for the server."""
+    return len(payload.body) > min(limit, bus.max_body)
 
 
 async def stow(bus: Bus, payload: Payload, limit: int = SPILL, ttl: float = BLOB_TTL, reference: str = "") -> Payload:
     """Move a large body into a blob, for ``ttl`` seconds; a small one stays as it is."""
-    if payload.blob is not None or not spills(payload, limit):
+    if payload.blob is not None or not spills(bus, payload, limit):
         return payload
     return replace(payload, body=b"", blob=await keep(bus, payload.body, ttl, reference))
 

@@ -192,7 +192,7 @@ class Outbox:
             job.tail = self._background.spawn(self._store(job.tail, job, answers))
             return
         for answer in answers:
-            if job.tail is None and not spills(answer.payload, self._limit(job)):
+            if job.tail is None and not spills(self._bus, answer.payload, self._limit(job)):
                 self._bus.publish(job.call.reply, answer.payload.body, answer.headers(), reply)
             else:
                 job.tail = self._background.spawn(self._send_large(job.tail, job, answer, reply))
