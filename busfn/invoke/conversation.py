@@ -36,11 +36,14 @@ class Switchboard:
     def __init__(self, link: Link) -> None:
         self.link = link
         self._open: set[Conversation] = set()
+        self._closed: Error | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.TimerHandle | None = None
 
     def add(self, conversation: Conversation) -> None:
         self._open.add(conversation)
+        if self._closed is not None:  # it was on its way here while the client was closed
+            self.link.portal.loop.call_soon(conversation.fail, self._closed)
         if self._ticker is None:
             self._ticker = self.link.portal.loop.call_later(TICK, self._tick)
 
@@ -54,7 +57,8 @@ class Switchboard:
         task.add_done_callback(self._tasks.discard)
 
     def close(self, error: Error) -> None:
-        """Fail everything that is still open."""
+        """Fail everything that is open, and all that comes."""
+        self._closed = error
         if self._ticker is not None:
             self._ticker.cancel()
         for conversation in list(self._open):

@@ -226,6 +226,13 @@ def test_a_call_that_is_cancelled_before_it_is_sent_is_never_run(acquainted: Cal
     assert "call1" not in [call.call for call in acquainted.worker.calls if not call.count]
 
 
+def test_what_comes_after_the_client_was_closed_fails(acquainted: Caller) -> None:
+    acquainted.portal.call(acquainted.board.close, ClientClosed("closed"))
+    for pending in acquainted.at_once(call_of(1), call_of(2)):
+        with pytest.raises(ClientClosed):
+            pending.wait()()
+
+
 def test_closing_the_client_fails_them_all(acquainted: Caller) -> None:
     acquainted.worker.answer = lambda call: None
     waiting = acquainted.at_once(call_of(1), call_of(2))
