@@ -108,6 +108,7 @@ async def test_requests_while_down_are_answered_later(restartable, connected):
     await until(lambda: not bus.connected and not other.connected)
     await asyncio.to_thread(restartable)
     await until(lambda: bus.connected and other.connected)
+    await other.flush()  # the server knows of its subscription again
     assert (await bus.request("echo", b"x", timeout=10)).body == b"x"
 
 
