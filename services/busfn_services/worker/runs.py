@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from busfn.errors import Error, InvalidError
 from busfn.protocol.arguments import Inputs
-from busfn.protocol.envelope import SHORT, Answer
+from busfn.protocol.envelope import SHORT, Answer, Call
 from busfn_services.flight import Kind
 from busfn_services.outcomes import retry_delay
 from busfn_services.worker.executor import Arguments, Executor
@@ -105,10 +105,8 @@ class Chunk:
         self._upto = job.begin
 
     def inputs(self) -> Iterator[Input]:
-        try:
-            inputs = decode_inputs(self._executor, self._job)
-        except BaseException as error:
-            refuse_inputs(self._executor, self._port, self._job, error)
+        inputs = inputs_of(self._executor, self._port, self._job)
+        if inputs is None:
             return
         self._job.decoded()
         rows, kwargs = list(inputs), inputs.kwargs
@@ -182,10 +180,8 @@ class Joint:
         self._done = 0
 
     def inputs(self) -> Iterator[Input]:
-        try:
-            inputs = decode_inputs(self._executor, self._job)
-        except BaseException as error:
-            refuse_inputs(self._executor, self._port, self._job, error)
+        inputs = inputs_of(self._executor, self._port, self._job)
+        if inputs is None:
             return
         self._job.calls = inputs.calls or ()
         rows, kwargs = list(inputs), inputs.kwargs
@@ -217,16 +213,20 @@ class Joint:
         return self._executor.answers.joined(self._job.call, self._job.take_ready(), took)
 
 
-def decode_inputs(executor: Executor, job: Job) -> Inputs:
-    """The inputs of a message; raises what is wrong with them."""
-    call, spec = job.call, executor.spec
+def inputs_of(executor: Executor, port: Port, job: Job) -> Inputs | None:
+    """The inputs of a message; None when they cannot be read, and all of them were answered with the reason."""
+    call = job.call
+    try:
+        return _decode(executor, call)
+    except BaseException as error:  # decoding may run users' code
+        offsets = job.take(job.remaining)
+        port.answer(job, executor.answers.failure(call, call.index + offsets.start, error, len(offsets)))
+        return None
+
+
+def _decode(executor: Executor, call: Call) -> Inputs:
+    spec = executor.spec
     inputs = Inputs.unpack(executor.codecs.decode(call.payload, scope=call.scope(spec.app, spec.name)))
     if len(inputs) != call.count:
         raise InvalidError(f"a message announces {call.count} inputs and holds {len(inputs)}")
     return inputs
-
-
-def refuse_inputs(executor: Executor, port: Port, job: Job, error: BaseException) -> None:
-    """Answer all that was not started with an error."""
-    call, offsets = job.call, job.take(job.remaining)
-    port.answer(job, executor.answers.failure(call, call.index + offsets.start, error, len(offsets)))
