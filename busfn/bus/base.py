@@ -203,8 +203,7 @@ class Queues(Protocol):
 
     def pull(
         self,
-        stream: str,
-        consumer: str,
+        consumer: ConsumerSpec,
         capacity: Callable[[], int],
         handler: Callable[[Delivery], None],
         *,
@@ -213,6 +212,7 @@ class Queues(Protocol):
     ) -> Puller:
         """Ask for at most ``capacity()`` unhandled deliveries at a time, now and whenever `Puller.wake` is called.
 
+        A consumer that is not there, or not any more, is made.
         ``done`` is told each delivery that was handled or refused. ``inbox``: where they come, and others may watch.
         """
         ...

@@ -73,7 +73,6 @@ class NatsQueues:
         self._bus = bus
         self.api = Api(bus)
         self.streams = Provisioner(self.api, bus.replicas, lambda: bus.clustered)
-        self._specs: dict[tuple[str, str], ConsumerSpec] = {}
         self._pullers: set[NatsPuller] = set()
         self._next_puller = 0
 
@@ -81,7 +80,6 @@ class NatsQueues:
         await self.streams.ensure(stream_config(spec))
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
-        self._specs[spec.stream, spec.name] = spec
         payload = {"stream_name": spec.stream, "config": consumer_config(spec), "action": "create"}
         try:
             await self.api.call(f"CONSUMER.CREATE.{spec.stream}.{spec.name}.{spec.subject}", payload)
@@ -92,12 +90,6 @@ class NatsQueues:
                 raise ConflictError(f"consumer {spec.name}: another consumer reads {spec.subject} already") from error
             if error.code != CONSUMER_DIFFERS:
                 raise
-
-    async def ensure_again(self, stream: str, consumer: str) -> None:
-        """Make a consumer again that was deleted under a puller, if it was made here."""
-        spec = self._specs.get((stream, consumer))
-        if spec is not None:
-            await self.ensure_consumer(spec)
 
     async def enqueue(
         self, subject: str, body: bytes, headers: Headers = NO_HEADERS, *, msg_id: str = "", timeout: float = 15.0
@@ -149,8 +141,7 @@ class NatsQueues:
 
     def pull(
         self,
-        stream: str,
-        consumer: str,
+        consumer: ConsumerSpec,
         capacity: Callable[[], int],
         handler: Callable[[Delivery], None],
         *,
@@ -159,7 +150,7 @@ class NatsQueues:
     ) -> NatsPuller:
         self._next_puller += 1
         inbox = inbox or f"{self._bus.inbox}.pull.{self._next_puller}"
-        puller = NatsPuller(self._bus, self, stream, consumer, capacity, handler, inbox, done)
+        puller = NatsPuller(self._bus, self, consumer, capacity, handler, inbox, done)
         self._pullers.add(puller)
         return puller
 
@@ -303,7 +294,6 @@ class NatsQueues:
         return Lag(info["num_pending"], info["num_ack_pending"], info["num_waiting"], delivered)
 
     async def delete_consumer(self, stream: str, consumer: str) -> None:
-        self._specs.pop((stream, consumer), None)
         try:
             await self.api.call(f"CONSUMER.DELETE.{stream}.{consumer}")
         except ApiError as error:

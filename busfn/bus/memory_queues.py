@@ -37,7 +37,7 @@ class MemoryPuller:
         self,
         queues: MemoryQueues,
         stream: MemoryStream,
-        consumer: str,
+        consumer: ConsumerSpec,
         capacity: Callable[[], int],
         handler: Callable[[Delivery], None],
         done: Callable[[Delivery], None],
@@ -50,7 +50,8 @@ class MemoryPuller:
         self._done = done
         self._coming = 0
         self._stopped = False
-        stream.pullers_of(consumer).append(self)
+        stream.pullers_of(consumer.name).append(self)
+        queues.broker.post(self.repair)
         stream.serve()
 
     @property
@@ -81,13 +82,13 @@ class MemoryPuller:
             self._stream.serve()
 
     def repair(self) -> None:
-        """The consumer was deleted: make it again if it was made here."""
-        self._queues.ensure_again(self._stream.spec.name, self._consumer)
+        """Make the consumer, unless it is there."""
+        self._stream.add_consumer(self._consumer)
 
     async def stop(self) -> None:
         """Take no more; what is on its way is naked. Idempotent."""
         self._stopped = True
-        pullers = self._stream.pullers_of(self._consumer)
+        pullers = self._stream.pullers_of(self._consumer.name)
         if self in pullers:
             pullers.remove(self)
             await self._queues.bus.flush()
@@ -101,7 +102,6 @@ class MemoryQueues:
         self.bus = bus
         self.broker = broker
         self.pullers: set[MemoryPuller] = set()
-        self._specs: dict[tuple[str, str], ConsumerSpec] = {}
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
         existing = self.broker.streams.get(spec.name)
@@ -128,13 +128,6 @@ class MemoryQueues:
 
     async def ensure_consumer(self, spec: ConsumerSpec) -> None:
         self._stream(spec.stream).add_consumer(spec)
-        self._specs[spec.stream, spec.name] = spec
-
-    def ensure_again(self, stream: str, consumer: str) -> None:
-        """Make a consumer again that was deleted under a puller, if it was made here."""
-        spec = self._specs.get((stream, consumer))
-        if spec is not None:
-            self._stream(stream).add_consumer(spec)
 
     async def enqueue(
         self, subject: str, body: bytes, headers: Headers = NO_HEADERS, *, msg_id: str = "", timeout: float = 15.0
@@ -170,8 +163,7 @@ class MemoryQueues:
 
     def pull(
         self,
-        stream: str,
-        consumer: str,
+        consumer: ConsumerSpec,
         capacity: Callable[[], int],
         handler: Callable[[Delivery], None],
         *,
@@ -179,7 +171,7 @@ class MemoryQueues:
         done: Callable[[Delivery], None] = nothing,
     ) -> MemoryPuller:
         """No other process can watch an ``inbox`` in our memory."""
-        puller = MemoryPuller(self, self._stream(stream), consumer, capacity, handler, done)
+        puller = MemoryPuller(self, self._stream(consumer.stream), consumer, capacity, handler, done)
         self.pullers.add(puller)
         return puller
 
@@ -246,7 +238,6 @@ class MemoryQueues:
         return found.lag()
 
     async def delete_consumer(self, stream: str, consumer: str) -> None:
-        self._specs.pop((stream, consumer), None)
         try:
             self._stream(stream).drop_consumer(consumer)
         except Error:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from busfn.bus.base import Delivery, Verdict
+from busfn.bus.base import ConsumerSpec, Delivery, Verdict
 from busfn.bus.frames import Inbound
 from busfn.errors import Error, ProtocolError
 
@@ -64,8 +64,7 @@ class NatsPuller:
         self,
         bus: NatsBus,
         queues: NatsQueues,
-        stream: str,
-        consumer: str,
+        consumer: ConsumerSpec,
         capacity: Callable[[], int],
         handler: Callable[[Delivery], None],
         inbox: str,
@@ -73,14 +72,14 @@ class NatsPuller:
     ) -> None:
         self._bus = bus
         self._queues = queues
-        self._stream = stream
         self._consumer = consumer
+        self._label = f"{consumer.name} on {consumer.stream}"
         self._capacity = capacity
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._done = done
         self._inbox = inbox
-        self._api = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._api = f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
         self._asked = 0
         self._pulls = 0
         self._scheduled = False
@@ -133,7 +132,7 @@ class NatsPuller:
         if self._stopped:
             return
         if self._asked and self._bus.connected and time.monotonic() - self._patient_since > 2 * HEARTBEAT + 1.0:
-            log.warning("%s on %s: no heartbeat, asking again", self._consumer, self._stream)
+            log.warning("%s: no heartbeat, asking again", self._label)
             self.void()
             self._unanswered = True
             self.wake()
@@ -171,7 +170,7 @@ class NatsPuller:
         elif status == "408" or "batch completed" in text:
             self.wake()
         elif not self._stopped:
-            log.info("%s on %s: pull ended with %s %s", self._consumer, self._stream, status, text)
+            log.info("%s: pull ended with %s %s", self._label, status, text)
             self._loop.call_later(self._next_pause(), self.wake)
 
     def _next_pause(self) -> float:
@@ -184,12 +183,12 @@ class NatsPuller:
             self._repairing = self._loop.create_task(self._ensure())
 
     async def _ensure(self) -> None:
-        """Make the consumer again if it was ours, or wait for whoever makes it."""
+        """Make the consumer again; who may not do that waits for somebody who may."""
         try:
             await asyncio.sleep(self._next_pause())
-            await self._queues.ensure_again(self._stream, self._consumer)
+            await self._queues.ensure_consumer(self._consumer)
         except Error as error:
-            log.warning("%s on %s is gone: %s", self._consumer, self._stream, error)
+            log.warning("%s cannot be made again: %s", self._label, error)
         self._repairing = None
         self.wake()  # if it is still missing, the server says so and we come back
 

@@ -20,7 +20,7 @@ class Lease:
     def __init__(self, table: Table, app: str) -> None:
         self._table = table
         self._app = app
-        self._key = f"run.{app}"
+        self._key = _key(app)
         self._owner = secrets.token_hex(8).encode()
         self._task: asyncio.Task[None] | None = None
 
@@ -49,6 +49,15 @@ class Lease:
                 await self._table.put(self._key, self._owner, ttl=LEASE_TIME)
             except Error:  # the bus is away: the next turn may reach it
                 continue
+
+
+async def is_run(table: Table, app: str) -> bool:
+    """Whether somebody runs the app."""
+    return await table.get(_key(app)) is not None
+
+
+def _key(app: str) -> str:
+    return f"run.{app}"
 
 
 async def refuse_if_deployed(registry: Registry, app: str) -> None:

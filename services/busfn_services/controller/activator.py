@@ -54,7 +54,7 @@ class Activator:
         if not self._pullers:
             queues, spec = self._context.bus.queues, self._spec
             for consumer in consumers(self._context.subjects, spec.app, spec.name):
-                puller = queues.pull(consumer.stream, consumer.name, lambda: REFUSED_AT_ONCE, self._refuse_delivery)
+                puller = queues.pull(consumer, lambda: REFUSED_AT_ONCE, self._refuse_delivery)
                 self._pullers.append(puller)
 
     async def accept(self) -> None:

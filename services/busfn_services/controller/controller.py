@@ -11,6 +11,7 @@ from busfn.bus.base import Message, Subscription
 from busfn.errors import Error
 from busfn_services.controller.launchers.base import Launcher
 from busfn_services.controller.pool import Pool
+from busfn_services.controller.retired import Retired
 from busfn_services.controller.wanted import Served
 from busfn_services.handon import Context, may_answer
 
@@ -30,6 +31,7 @@ class Controller:
         self._context = context
         self._leads = leads
         self._pools: dict[Key, Pool] = {}
+        self._retired = Retired(context.bus.queues, context.bus.table(context.subjects.table))
         self._ears: dict[str, list[Subscription]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -44,6 +46,7 @@ class Controller:
                 self._pools[key].serve(one)
             else:
                 pool = self._pools[key] = Pool(self._context, one, launcher, self._leads)
+                self._retired.discard(pool.consumers)
                 opened.append(pool)
         await asyncio.gather(*(pool.open() for pool in opened))
         await self._drop(set(self._pools) - set(keyed))
@@ -54,6 +57,10 @@ class Controller:
         for ears in self._ears.values():
             await asyncio.gather(*(ear.leave() for ear in ears))
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+
+    async def tidy(self) -> None:
+        """Remove from the bus what functions have left there that are served no more; for whoever leads."""
+        await self._retired.tidy()
 
     def wake_all(self) -> None:
         """Look at everything: we may lead now."""
@@ -89,6 +96,7 @@ class Controller:
             await pool.close()
             if self._leads():
                 pool.dismiss()
+                self._retired.add(key[0], pool.consumers)
         for app in set(self._ears) - {app for app, _ in self._pools}:
             for ear in self._ears.pop(app):
                 await ear.leave()

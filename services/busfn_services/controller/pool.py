@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from busfn.bus.base import ConsumerSpec, Lag
@@ -63,6 +63,11 @@ class Pool:
         self.busy = False
         """At the last look it had something to do, or has had just before."""
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def consumers(self) -> Collection[ConsumerSpec]:
+        """What its workers pull from."""
+        return self._consumers
 
     @property
     def version(self) -> int:

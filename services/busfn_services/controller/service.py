@@ -71,6 +71,7 @@ class ControllerService:
                     self._on_ready()
                 if self._leads():
                     await self._end_pins(pins, time.time())
+                    await self._controller.tidy()
             except Error as error:  # the bus is away: go on with what is known
                 logger.warning("the registry cannot be read: %s", error)
             changed = asyncio.create_task(self._changed.wait())

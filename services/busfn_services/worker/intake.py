@@ -73,8 +73,7 @@ class Intake:
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             puller = self._bus.queues.pull(
-                consumer.stream,
-                consumer.name,
+                consumer,
                 self._held.room,
                 partial(self._on_delivery, kind),
                 inbox=f"{self._inbox}.{kind.value}",

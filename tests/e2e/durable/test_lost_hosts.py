@@ -14,6 +14,7 @@ from sites import APP, Service, Site, dead_letters, named, until
 from busfn import FunctionCall, errors
 from busfn.binding import DEFAULT
 from busfn.bus.base import Delivery, Verdict
+from busfn.streams import consumers
 
 FEW = 12
 """Hosts that a single input and one in a chunk of eight may take down, both together."""
@@ -77,8 +78,8 @@ def test_an_input_that_merely_waited_where_it_was_lost_is_never_blamed(site: Sit
             if delivery.deliveries >= times:
                 enough.set()
 
-        stream, consumer = link.subjects.stream("JOBS"), link.subjects.consumer("durable", "square")
-        puller = link.bus.queues.pull(stream, consumer, lambda: 1, give_back)
+        _, jobs = consumers(link.subjects, "durable", "square")
+        puller = link.bus.queues.pull(jobs, lambda: 1, give_back)
         await enough.wait()
         await puller.stop()
 

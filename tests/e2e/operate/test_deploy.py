@@ -197,6 +197,27 @@ def test_a_stopped_app_keeps_what_is_queued_until_it_is_deployed_again(
     assert queued.get(timeout=30) == "one"
 
 
+def test_a_stopped_app_leaves_nothing_to_look_after_on_the_bus(up, app: str, script: Script, eventually: Eventually):
+    path = script(code("one"))
+    url = up.busfn("url").strip()
+
+    async def consumers(stream: str) -> list[str]:
+        client = await nats.connect(url)
+        found = await client.jetstream().consumers_info(stream)
+        await client.close()
+        return sorted(one.name for one in found if one.name.startswith(f"{app}="))
+
+    def made() -> list[str]:
+        return [name for stream in ("BUSFN_main_JOBS", "BUSFN_main_OVF") for name in asyncio.run(consumers(stream))]
+
+    up.busfn("deploy", path)
+    assert made() == [f"{app}=slow", f"{app}=version"] * 2
+    up.busfn("app", "stop", app, "--yes")
+    eventually(lambda: made() == [])
+    up.busfn("deploy", path)
+    assert busfn.Function.from_name(app, "version").spawn().get(timeout=30) == "one"
+
+
 def test_app_deploy_in_a_script(up, app: str, script: Script) -> None:
     text = code("one").replace("\n    ", "\n")
     path = script(text + "\nif __name__ == '__main__':\n    print(app.deploy(tag='by hand').version)\n")

@@ -79,7 +79,7 @@ async def test_hosts_that_start_leave_messages_readers_and_limits_alone(connecte
     for number in range(5):
         await first.bus.queues.enqueue(subjects.job("app", "f", f"c{number}"), b"")
     got = collect()
-    first.bus.queues.pull(jobs, reader.name, lambda: 2 - len(got.items), got)
+    first.bus.queues.pull(reader, lambda: 2 - len(got.items), got)
     await got.reach(2)
     limited = {**(await config(first.bus, jobs)), "max_bytes": 1 << 20, "metadata": {}}
     await first.bus.queues.api.call(f"STREAM.UPDATE.{jobs}", limited)  # an operator's limit, on an old layout

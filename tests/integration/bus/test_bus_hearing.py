@@ -7,9 +7,10 @@ import logging
 
 import pytest
 from proxies import Proxy
+from readers import reader
 
 from busfn.bus import pull as pull_module
-from busfn.bus.base import ConsumerSpec, StreamSpec
+from busfn.bus.base import StreamSpec
 from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress
 
@@ -29,8 +30,8 @@ async def test_silence_lasts_although_pulls_are_asked_again(
     with Proxy("127.0.0.1", server.port) as proxy:
         bus = await connected(BusAddress(servers=(f"nats://127.0.0.1:{proxy.port}",), token=server.address.token))
         await bus.queues.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",)))
-        await bus.queues.ensure_consumer(ConsumerSpec(stream=name, name="c", subject=f"{name}.>"))
-        puller = bus.queues.pull(name, "c", lambda: 1, lambda _: None)
+        await bus.queues.ensure_consumer(reader(name))
+        puller = bus.queues.pull(reader(name), lambda: 1, lambda _: None)
         begun = puller.heard
         await until(lambda: puller.heard > begun)  # by heartbeats
         await asyncio.to_thread(proxy.cut)

@@ -7,11 +7,12 @@ import os
 import signal
 
 import pytest
+from readers import reader
 
 from busfn.bus import connection as connection_module
 from busfn.bus import pull as pull_module
 from busfn.bus import session as session_module
-from busfn.bus.base import ConsumerSpec, StreamSpec, Verdict
+from busfn.bus.base import StreamSpec, Verdict
 from busfn.bus.core import connect
 from busfn.config import BusAddress
 from busfn.errors import ConnectionError
@@ -27,7 +28,7 @@ async def until(condition, timeout: float = 10.0) -> None:
 
 async def ready_queue(bus, name: str) -> None:
     await bus.queues.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",)))
-    await bus.queues.ensure_consumer(ConsumerSpec(stream=name, name="c", subject=f"{name}.>"))
+    await bus.queues.ensure_consumer(reader(name))
 
 
 async def test_a_restart_of_the_server_is_survived(restartable, connected, name, collect):
@@ -36,7 +37,7 @@ async def test_a_restart_of_the_server_is_survived(restartable, connected, name,
     await ready_queue(bus, name)
     got, delivered, renewed = collect(), collect(), collect()
     await other.subscribe("plain", got, queue="q")
-    other.queues.pull(name, "c", lambda: 5, lambda d: (other.queues.settle(d.token, Verdict.ACK), delivered(d)))
+    other.queues.pull(reader(name), lambda: 5, lambda d: (other.queues.settle(d.token, Verdict.ACK), delivered(d)))
     other.on_reconnect(lambda: renewed(other.connected))
     bus.on_reconnect(lambda: renewed(bus.connected))
     os.kill(server.pid, signal.SIGKILL)
@@ -76,7 +77,7 @@ async def test_stored_messages_survive_a_kill_of_the_server(restartable, connect
     await asyncio.gather(*tasks)
     assert len(set(stored.items)) == 300
     got = collect()
-    bus.queues.pull(name, "c", lambda: 50, lambda d: (bus.queues.settle(d.token, Verdict.ACK), got(d)))
+    bus.queues.pull(reader(name), lambda: 50, lambda d: (bus.queues.settle(d.token, Verdict.ACK), got(d)))
     await got.reach(300)
     await asyncio.sleep(0.1)
     assert sorted(int(delivery.message.body) for delivery in got.items) == list(range(300))
@@ -244,7 +245,7 @@ async def test_a_pull_that_the_server_forgot_is_repeated(connected, address, nam
 
     monkeypatch.setattr(bus, "publish", swallow_first)
     got = collect()
-    bus.queues.pull(name, "c", lambda: 1, got)
+    bus.queues.pull(reader(name), lambda: 1, got)
     await bus.queues.enqueue(f"{name}.a", b"")
     await got.reach(1, timeout=5)
     assert lost.items
@@ -256,7 +257,7 @@ async def test_an_expired_pull_is_repeated(connected, address, name, collect, mo
     bus = await connected(address)
     await ready_queue(bus, name)
     got = collect()
-    puller = bus.queues.pull(name, "c", lambda: 3, got)
+    puller = bus.queues.pull(reader(name), lambda: 3, got)
     await until(lambda: puller._pulls >= 3)
     assert puller._asked <= 3
     for _ in range(3):
@@ -270,7 +271,7 @@ async def test_tokens_of_the_second_form(launch, connected, name, collect):
     bus = await connected(server.address)
     await ready_queue(bus, name)
     got = collect()
-    bus.queues.pull(name, "c", lambda: 1, got)
+    bus.queues.pull(reader(name), lambda: 1, got)
     sequence = await bus.queues.enqueue(f"{name}.a", b"")
     [first] = await got.reach(1)
     assert len(first.token.split(".")) >= 11

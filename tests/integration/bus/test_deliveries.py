@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from readers import reader
 
-from busfn.bus.base import ConsumerSpec, StreamSpec
+from busfn.bus.base import StreamSpec
 from busfn_services.flight import Kind
 from busfn_services.supervisor.deliveries import Deliveries
 
@@ -28,7 +29,7 @@ class Site:
 
     async def open(self):
         await self.other.queues.ensure_stream(StreamSpec(name=self.name, subjects=(f"{self.name}.>",)))
-        await self.other.queues.ensure_consumer(ConsumerSpec(stream=self.name, name="c", subject=f"{self.name}.>"))
+        await self.other.queues.ensure_consumer(reader(self.name))
         await self.watch.watch()
         await self.supervisor.subscribe(f"_INBOX.{self.name}.3.*", lambda message: self.seen.append(message.reply))
 
@@ -54,7 +55,7 @@ async def site(connected, address, name):
 async def test_what_was_not_read_is_handed_to_others(site, collect):
     assert len(await site.hand_to_the_dying(5)) == 5
     others = collect()
-    site.other.queues.pull(site.name, "c", lambda: 10, others)
+    site.other.queues.pull(reader(site.name), lambda: 10, others)
     await site.watch.hand_back(NOTHING_TAKEN, ())
     assert sorted(int(d.message.body) for d in await others.reach(5)) == list(range(5))
 
@@ -62,7 +63,7 @@ async def test_what_was_not_read_is_handed_to_others(site, collect):
 async def test_what_was_dealt_with_or_is_held_is_left_alone(site, collect):
     tokens = await site.hand_to_the_dying(6)
     others = collect()
-    site.other.queues.pull(site.name, "c", lambda: 10, others)
+    site.other.queues.pull(reader(site.name), lambda: 10, others)
     await site.watch.hand_back({Kind.OVERFLOW: 0, Kind.JOB: 3}, {tokens[4]})
     assert sorted(int(d.message.body) for d in await others.reach(2)) == [3, 5]
     await site.other.flush()
@@ -83,7 +84,7 @@ async def test_what_is_sent_to_a_worker_that_is_gone_comes_back(site, collect):
     site.supervisor.flush = flush_and_let_two_more_arrive
     await site.watch.hand_back(NOTHING_TAKEN, ())
     site.supervisor.flush = flush
-    site.other.queues.pull(site.name, "c", lambda: 10, others)
+    site.other.queues.pull(reader(site.name), lambda: 10, others)
     assert sorted(int(d.message.body) for d in await others.reach(3)) == [0, 1, 2]
 
 
