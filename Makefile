@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Tests start hundreds of processes: each would compile all of busfn again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test bench bench-scaling lint fmt clean
 .NOTPARALLEL: # two pips must not work on one environment
 

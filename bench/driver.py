@@ -18,8 +18,8 @@ from busfn.bus.server import EmbeddedServer
 
 Say = Callable[[str], None]
 
-OF_A_USER = ("BUSFN_", "NATS_")
-"""Settings that would lead busfn to somebody's bus."""
+OF_A_USER = ("BUSFN_", "NATS_", "PYTHONDONTWRITEBYTECODE")
+"""Settings that would lead busfn to somebody's bus, or have each process compile what is compiled once installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
