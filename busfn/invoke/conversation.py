@@ -163,6 +163,9 @@ class Conversation:
         if answer.status is Status.OK:
             self._on_answer(answer, message.reply)
             return
+        if answer.status is Status.UNREAD:
+            self._act(self._liveness.unread())
+            return
         self._liveness.beat(time.monotonic(), answer.sequence)
         if answer.status is Status.LOST and not answer.count:
             self._resend_lost()

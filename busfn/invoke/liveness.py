@@ -37,6 +37,8 @@ class Liveness:
     sequence: int = 0
     running: bool = False
     silent_sends: int = 0
+    copies: int = 1
+    """Sends that nobody has given back unread."""
     missing: bool = False
 
     def beat(self, now: float, sequence: int) -> None:
@@ -48,6 +50,13 @@ class Liveness:
         """It was sent again."""
         self.heard, self.sequence, self.running, self.missing = now, 0, False, False
         self.silent_sends += 1
+        self.copies += 1
+
+    def unread(self) -> Action:
+        """A worker came to a copy of it so late that it did not run it; another one may be on its way, or run."""
+        self.copies -= 1
+        self.silent_sends = 0
+        return Action.NOTHING if self.copies > 0 or self.running or self.sequence else Action.RESEND
 
     def due(self, now: float) -> Action:
         """What the silence up to ``now`` asks for."""

@@ -1,10 +1,12 @@
-"""What callers tell workers of calls that run: a generator's consumer grants credit or stops it; anybody cancels."""
+"""What workers are told beside calls: a generator's consumer grants credit or stops it; anybody cancels; a controller
+stands in."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from busfn.errors import ProtocolError
 
@@ -31,6 +33,13 @@ def credit_headers(items: int, size: int) -> dict[str, str]:
 def cancel_headers() -> dict[str, str]:
     """Close the generator."""
     return {CANCEL: "1"}
+
+
+class Cover(Enum):
+    """What a controller tells the workers of a function, again and again, while it takes their calls."""
+
+    STANDS = b"stands"
+    OVER = b"over"
 
 
 @dataclass(frozen=True, slots=True)

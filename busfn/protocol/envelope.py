@@ -85,6 +85,8 @@ class Status(StrEnum):
     """The call is running, or waiting in a stream."""
     LOST = "lost"
     """The worker that ran it is gone."""
+    UNREAD = "unread"
+    """It lay unread for so long that it may have been sent again meanwhile; it was not run."""
 
 
 @dataclass(slots=True, kw_only=True)

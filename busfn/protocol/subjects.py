@@ -79,7 +79,7 @@ class Subjects:
         return self._make("host", host)
 
     def question(self, what: str, about: str) -> str:
-        """What clients ask whoever serves an app: ``stats`` of an app, ``fleet`` for its workers."""
+        """What whoever serves an app is asked: its ``stats``; the ``fleet``; by its workers, to ``cover`` for them."""
         return self._make("ask", what, about)
 
     @property
@@ -90,6 +90,10 @@ class Subjects:
     def wakes(self, app: str) -> str:
         """Headers of what is queued for an app, as it is stored."""
         return self._make("wake", app, ">")
+
+    def cover(self, app: str, function: str) -> str:
+        """Told to a function's workers while somebody takes its calls for them."""
+        return self._make("cover", app, function)
 
     def control(self, app: str, function: str) -> str:
         return self._make("ctl", app, function)

@@ -106,6 +106,12 @@ def send_back(bus: Bus, reply: str, call: str, index: int, count: int, worker: s
         bus.publish(reply, b"", lost.headers())
 
 
+def decline(bus: Bus, call: Call, worker: str) -> None:
+    """Tell a caller that we came to its call too late to run it: it is to send it again, unless it has."""
+    unread = Answer(status=Status.UNREAD, payload=EMPTY, call=call.call, worker=worker)
+    bus.publish(call.reply, b"", unread.headers())
+
+
 def refuse(bus: Bus, codecs: Codecs, call: Call, error: BaseException) -> None:
     """Answer a call, or all inputs of a chunk, with an error."""
     if not may_answer(call.reply):

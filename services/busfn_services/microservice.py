@@ -13,6 +13,7 @@ from busfn.errors import ServiceError
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.controller.backoff import Backoff
+from busfn_services.controller.standins import StandIns
 from busfn_services.supervisor.context import HostContext, open_context, restore_on_reconnect
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.logs import Echo
@@ -61,7 +62,8 @@ class Microservice:
                 for spec in options.specs:
                     for _ in range(options.processes):
                         supervisor.start(spec)
-                await self._until(stop)
+                async with StandIns(context, options.specs):
+                    await self._until(stop)
                 supervisor.on_change = _ignore
                 await supervisor.stop(grace=GRACE)
                 await context.bus.flush()

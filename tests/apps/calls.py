@@ -266,6 +266,27 @@ def hog(folder: str, seconds: int) -> int:
     return os.getpid()
 
 
+def grip(folder: str, name: str, seconds: float) -> int:
+    """Holds the GIL for so long."""
+    import ctypes
+
+    note(folder, name)
+    if seconds:
+        ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+        note(folder, f"{name}-over")
+    return os.getpid()
+
+
+@app.function(min_containers=2, max_containers=2)
+def gripping(folder: str, name: str, seconds: float) -> int:
+    return grip(folder, name, seconds)
+
+
+@app.function(min_containers=3, max_containers=3)
+def often_gripping(folder: str, name: str, seconds: float) -> int:
+    return grip(folder, name, seconds)
+
+
 @app.function(single_use_containers=True)
 def once() -> int:
     return os.getpid()

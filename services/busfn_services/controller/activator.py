@@ -1,21 +1,36 @@
-"""Stands in for a function's workers while there are none: queues the calls, or refuses them while it cannot start."""
+"""Stands in for a function's workers while there are none, or while they had better not take calls themselves.
+
+It queues calls, or refuses them while the function cannot start.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
 from busfn.errors import Error, ServiceError
+from busfn.protocol.control import Cover
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.handon import Context, admit, hand_on, refuse
 
+COVER_FOR = 60.0
+"""Seconds that it takes calls after a worker has asked for it."""
+COVER_EVERY = 0.5
+"""Seconds between two words to the workers that stay out."""
+COVER_MARGIN = 5.0
+"""Seconds after the last word in which they come back."""
 REFUSED_AT_ONCE = 64
 KEEP_PAUSE = 1.0
 """Seconds after which a durable call is offered again while its function cannot start."""
+
+logger = logging.getLogger("busfn.controller")
 
 
 class Activator:
@@ -26,6 +41,9 @@ class Activator:
         self._spec = spec
         self._on_call = on_call
         self._member: Subscription | None = None
+        self._changing = asyncio.Lock()
+        self._covering_until = 0.0
+        self._covering: asyncio.Task[None] | None = None
         self._refusal: Error | None = None
         self._pullers: list[Puller] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -35,17 +53,55 @@ class Activator:
         """Whether it takes calls."""
         return self._member is not None
 
+    @property
+    def covering(self) -> bool:
+        """Whether workers stay out for it."""
+        return self._covering is not None
+
+    def cover(self) -> None:
+        """Take calls for a while although there are workers, and tell them to stay out."""
+        self._covering_until = time.monotonic() + COVER_FOR
+        if self._covering is None:
+            self._covering = asyncio.get_running_loop().create_task(self._cover())
+
+    async def _cover(self) -> None:
+        while time.monotonic() < self._covering_until:
+            try:
+                await self.join()
+                self._tell(Cover.STANDS)
+            except Error as error:  # the bus is away
+                logger.info("%s: calls cannot be taken for its workers: %s", self._spec.label, error)
+            await asyncio.sleep(COVER_EVERY)
+        self._tell(Cover.OVER)
+        await asyncio.sleep(COVER_MARGIN)
+        self._covering = None
+        self._on_call()
+
+    def _tell(self, word: Cover) -> None:
+        subject = self._context.subjects.cover(self._spec.app, self._spec.name)
+        with suppress(Error):  # the bus is away: workers come back without a word
+            self._context.bus.publish(subject, word.value)
+
+    async def close(self) -> None:
+        """`leave` for good."""
+        if self._covering is not None:
+            self._covering.cancel()
+            self._tell(Cover.OVER)
+        await self.leave()
+
     async def join(self) -> None:
         """Take calls; on return the server knows."""
-        if self._member is None:
-            subject = self._context.subjects.function(self._spec.app, self._spec.name)
-            self._member = await self._context.bus.subscribe(subject, self._on_message, queue=QUEUE_GROUP)
+        async with self._changing:
+            if self._member is None:
+                subject = self._context.subjects.function(self._spec.app, self._spec.name)
+                self._member = await self._context.bus.subscribe(subject, self._on_message, queue=QUEUE_GROUP)
 
     async def leave(self) -> None:
         """Take no more; on return all that was taken is handed on."""
-        member, self._member = self._member, None
-        if member is not None:
-            await member.leave()
+        async with self._changing:
+            member, self._member = self._member, None
+            if member is not None:
+                await member.leave()
         await asyncio.gather(*self._tasks)
 
     async def refuse(self, error: ServiceError) -> None:

@@ -106,6 +106,7 @@ class Controller:
         self._ears[app] = [
             await bus.subscribe(subjects.wakes(app), self._on_wake),
             await bus.subscribe(subjects.question("stats", app), self._on_question),
+            await bus.subscribe(subjects.question("cover", app), self._on_cover),
         ]
 
     def _on_wake(self, message: Message) -> None:
@@ -129,6 +130,11 @@ class Controller:
             self._context.bus.publish(message.reply, json.dumps({"error": str(error)}).encode())
             return
         self._context.bus.publish(message.reply, json.dumps({"functions": found}).encode())
+
+    def _on_cover(self, message: Message) -> None:
+        app = message.subject.rpartition(".")[2]
+        if pool := self._pools.get((app, message.body.decode(errors="replace"))):
+            pool.cover()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -87,7 +87,7 @@ class Pool:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._activator.leave()
+        await self._activator.close()
 
     def serve(self, served: Served) -> None:
         """Serve this from now on: a new version, or other settings."""
@@ -106,6 +106,10 @@ class Pool:
     def wake(self) -> None:
         """Something changed: look now."""
         self._woken.set()
+
+    def cover(self) -> None:
+        """A worker does not hear calls while it runs something: take them for all workers, for a while."""
+        self._activator.cover()
 
     def failed(self, reason: str) -> None:
         """A worker could not start."""
@@ -138,7 +142,7 @@ class Pool:
                     self._woken_at = time.monotonic()
             except TimeoutError:
                 continue
-            if not self._activator.joined:
+            if not self._activator.joined or self._activator.covering:
                 await asyncio.sleep(began + REST - time.monotonic())
 
     async def _step(self) -> float | None:
@@ -178,7 +182,7 @@ class Pool:
 
     async def _stand_in(self, workers: tuple[WorkerView, ...]) -> None:
         """The activator is a member whenever no worker is; a worker that serves a single input never is one."""
-        if _ready(workers) and not self._spec.single_use_containers:
+        if _ready(workers) and not self._spec.single_use_containers and not self._activator.covering:
             await self._activator.leave()
         else:
             await self._activator.join()

@@ -18,26 +18,32 @@ from typing import cast
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
 from busfn.errors import Error, ProtocolError, QueueFull
 from busfn.invoke.link import Link
+from busfn.invoke.liveness import SILENCE
 from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
 from busfn.protocol.envelope import Call
-from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import Entry, FlightTable, Kind
-from busfn_services.handon import admit, failure_answer, hand_on, refuse, send_back, unfit
+from busfn_services.handon import admit, decline, failure_answer, hand_on, refuse, send_back, unfit
 from busfn_services.outcomes import Outcomes
 from busfn_services.worker.background import Background
 from busfn_services.worker.holdings import CUT_AFTER, Holdings
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
 from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
+from busfn_services.worker.membership import Membership
 from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
+from busfn_services.worker.pulse import Pulse
 from busfn_services.worker.starts import Ruling, Starts, lost_hosts, may_be_lost
 
 HEARING_EVERY = 1.0
 """Seconds between pings of the bus, for the supervisor to see that we hear it."""
+RESENT_AFTER = SILENCE - 0.5
+"""Seconds after which a call that lay unread may have been sent again, and run by another worker."""
+MOST_OF_A_LEASE = 0.9
+"""The part of its lease after which a delivery that lay unread is left to others."""
 TURN_PAUSE = 1.0
 """Seconds between looks whether it is the turn of a message that may take its host down."""
 
@@ -56,9 +62,10 @@ class Intake:
         self._outcomes = Outcomes(link, spec)
         self._held = Holdings(Limiter(once=spec.single_use_containers))
         self._pullers: list[Puller] = []
-        self._member: Subscription | None = None
+        self._membership = Membership(link.bus, link.subjects, spec, self._on_direct)
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
+        self._pulse = Pulse(link.bus, self._background, self._membership.held_up)
         self._asking = False
         self._hearing: asyncio.Task[None] | None = None
         self._foresight: asyncio.TimerHandle | None = None
@@ -70,12 +77,13 @@ class Intake:
 
     async def start(self) -> None:
         """Pull from both queues and join the queue group."""
+        self._pulse.start()
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             puller = self._bus.queues.pull(
                 consumer,
                 self._held.room,
-                partial(self._on_delivery, kind),
+                partial(self._on_delivery, kind, consumer.ack_wait),
                 inbox=f"{self._inbox}.{kind.value}",
                 done=partial(self._note_taken, kind),
             )
@@ -83,8 +91,7 @@ class Intake:
         self._hearing = asyncio.create_task(self._note_hearing())
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
-            subject = subjects.function(app, name)
-            self._member = await self._bus.subscribe(subject, self._on_direct, queue=QUEUE_GROUP)
+            await self._membership.join()
 
     async def _note_hearing(self) -> None:
         """Let the supervisor see when the bus last answered us: alive is not enough to be healthy."""
@@ -96,8 +103,7 @@ class Intake:
 
     async def leave(self) -> None:
         """Take nothing more; on return everything that was taken is done and answered."""
-        if self._member is not None:
-            await self._member.leave()
+        await self._membership.leave()
         for puller in self._pullers:
             await puller.stop()
         if self._control is not None:
@@ -107,18 +113,23 @@ class Intake:
             await self._background.changed.wait()
         if self._hearing is not None:
             self._hearing.cancel()
+        self._pulse.stop()
         await self._bus.flush()
 
     def _on_direct(self, message: Message) -> None:
         call = admit(self._link, message, reply=message.reply)
         if call is None:
             return
-        if self._held.spare() > 0:
+        if self._pulse.unread() >= RESENT_AFTER and not call.foreign:
+            decline(self._bus, call, self._worker)
+        elif self._held.spare() > 0:
             self._accept(call, Kind.DIRECT)
         else:
             self._background.spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
 
-    def _on_delivery(self, kind: Kind, delivery: Delivery) -> None:
+    def _on_delivery(self, kind: Kind, lease: float, delivery: Delivery) -> None:
+        if self._pulse.unread() > MOST_OF_A_LEASE * lease:
+            return  # somebody else has it by now, or will when its lease is over
         if self._held.room() <= 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK)
             return

@@ -208,6 +208,12 @@ def test_a_message_whose_worker_is_lost_goes_on_call_by_call(acquainted: Caller)
     assert acquainted.worker.sizes == [3, 0, 0, 0]
 
 
+def test_a_message_that_comes_back_unread_goes_on_call_by_call(acquainted: Caller) -> None:
+    acquainted.worker.answer = lambda call: acquainted.worker.send(call, LOST.copy(status=Status.UNREAD))
+    assert acquainted.results(*map(call_of, range(1, 4))) == [2, 4, 6]
+    assert acquainted.worker.sizes == [3, 0, 0, 0]
+
+
 def test_a_wrong_number_of_values_is_an_error_of_all(acquainted: Caller) -> None:
     acquainted.worker.answer = lambda call: acquainted.worker.send(call, block(0, [2]).copy(count=2))
     for pending in acquainted.at_once(call_of(1), call_of(2)):

@@ -158,3 +158,27 @@ def test_whatever_was_heard_a_call_in_silence_is_acted_on_in_the_end(history):
         expected = {Action.LOOK} if call.sequence else {Action.RESEND, Action.GIVE_UP}
         assert call.due(now + max(SILENCE, DEAD_HOST, LOOKUP) + BRIEF) in expected
         assert call.due(now) in {Action.NOTHING, Action.LOOK} | expected
+
+
+def test_the_only_copy_of_a_call_that_comes_back_unread_is_sent_again():
+    assert sent().unread() is Action.RESEND
+
+
+def test_while_another_copy_is_out_one_that_comes_back_unread_is_left():
+    call = sent()
+    call.sent(NOW + SILENCE)
+    assert call.unread() is Action.NOTHING
+    assert call.unread() is Action.RESEND
+
+
+@pytest.mark.parametrize("call", [running, queued])
+def test_a_copy_that_comes_back_unread_is_left_while_it_is_known_where_another_is(call):
+    assert call().unread() is Action.NOTHING
+
+
+def test_a_copy_that_comes_back_unread_shows_that_somebody_is_there():
+    call = sent()
+    for number in range(2 * SILENT_LIMIT):
+        assert call.due(NOW + (number + 1) * SILENCE) is Action.RESEND
+        call.sent(NOW + (number + 1) * SILENCE)
+        call.unread()

@@ -1,0 +1,106 @@
+"""Calls that come to a worker while a body keeps it from reading anything."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import calls
+import pytest
+
+from busfn.bus.base import ConsumerSpec, Message
+from busfn.invoke.liveness import SILENCE
+from busfn.protocol.control import Cover
+
+Eventually = Callable[[Callable[[], bool]], None]
+
+LEASE = ConsumerSpec(stream="", name="", subject="").ack_wait
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as threads:
+        yield threads
+
+
+def begun(folder: str, name: str) -> bool:
+    return bool(list(Path(folder).glob(f"{name}.*")))
+
+
+def runs(folder: str) -> Counter[str]:
+    return Counter(path.name.partition(".")[0] for path in Path(folder).iterdir())
+
+
+def test_what_was_sent_again_meanwhile_runs_once(
+    folder: str, threads: ThreadPoolExecutor, eventually: Eventually
+) -> None:
+    """Half of these calls go to the worker that reads none of them, and are sent again after a silence."""
+    holder = threads.submit(calls.gripping.remote, folder, "holder", SILENCE + 2)
+    eventually(lambda: begun(folder, "holder"))
+    names = [f"c{number}" for number in range(12)]
+    for call in [threads.submit(calls.gripping.remote, folder, name, 0) for name in names]:
+        call.result(timeout=60)
+    deaf = holder.result(timeout=60)
+    eventually(lambda: calls.gripping.remote(folder, "last", 0) == deaf)  # it has read what came before
+    assert {name: count for name, count in runs(folder).items() if name != "last" and count > 1} == {}
+
+
+def test_what_was_delivered_again_meanwhile_runs_once(
+    folder: str, threads: ThreadPoolExecutor, eventually: Eventually, full: bool
+) -> None:
+    """Short inputs are asked for ahead, so some lie where nobody reads them when one of them is not short."""
+    if not full:
+        pytest.skip("waits for leases of 30 s: run with --full")
+
+    def one_input(name: str, seconds: float) -> int:
+        [worker] = calls.gripping.starmap([(folder, name, seconds)])
+        return worker
+
+    assert len(list(calls.gripping.starmap([(folder, "short", 0)] * 400))) == 400
+    holder = threads.submit(one_input, "holder", LEASE + 3)
+    eventually(lambda: begun(folder, "holder"))
+    names = [f"c{number}" for number in range(14)]
+    for call in [threads.submit(one_input, name, 0) for name in names]:
+        call.result(timeout=120)
+    deaf = holder.result(timeout=120)
+    eventually(lambda: calls.gripping.remote(folder, "last", 0) == deaf)
+    assert {name: runs(folder)[name] for name in names} == dict.fromkeys(names, 1)
+
+
+class Words:
+    """What is said of a function's cover, as its workers hear it."""
+
+    def __init__(self, function: str) -> None:
+        self.heard = threading.Semaphore(0)
+        link = calls.app.binding.require("a test").link
+        self._portal = link.portal
+        subject = link.subjects.cover(calls.app.name, function)
+        self._subscription = self._portal.run(link.bus.subscribe(subject, self._on_word))
+
+    def _on_word(self, message: Message) -> None:
+        if message.body == Cover.STANDS.value:
+            self.heard.release()
+
+    def close(self) -> None:
+        self._portal.run(self._subscription.leave())
+
+
+def test_calls_then_go_to_workers_that_are_free(folder: str, threads: ThreadPoolExecutor, eventually: Eventually):
+    words = Words("often_gripping")
+    calls.often_gripping.remote(folder, "first", 1.5)
+    for _ in range(3):  # by the second, all workers have heard the first
+        assert words.heard.acquire(timeout=20)
+    words.close()
+    for turn in range(3):
+        a, b, c = (f"{name}{turn}" for name in "abc")
+        holders: list[Future[int]] = []
+        for name in (a, b):
+            holders.append(threads.submit(calls.often_gripping.remote, folder, name, 1.5))
+            eventually(lambda name=name: begun(folder, name))
+        calls.often_gripping.remote(folder, c, 0.01)
+        assert not begun(folder, f"{a}-over")
+        for holder in holders:
+            holder.result(timeout=30)

@@ -1,0 +1,111 @@
+"""Calls that a worker came to too late, on a bus in memory: each runs once, however often it was sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from busfn.bus.base import Message
+from busfn.bus.memory import MemoryBroker, MemoryBus
+from busfn.invoke.conversation import Conversation, Switchboard
+from busfn.invoke.link import Link
+from busfn.invoke.liveness import SILENCE
+from busfn.protocol.codecs import Codecs, Payload
+from busfn.protocol.envelope import Answer, Call, Status, read_call
+from busfn.protocol.names import Target
+from busfn.protocol.subjects import Subjects
+from busfn.sync import LoopThread
+from busfn_services.handon import decline
+
+TARGET = Target("app", "f")
+EMPTY = Payload(content_type="", body=b"")
+
+
+class Site:
+    """A caller, and what a worker has got from it."""
+
+    def __init__(self) -> None:
+        self.portal = LoopThread()
+        self.copies: list[Call] = []
+        self.answers: list[Answer] = []
+        self.errors: list[BaseException] = []
+        self.portal.run(self._begin())
+
+    async def _begin(self) -> None:
+        broker = MemoryBroker()
+        self.bus, self.theirs = MemoryBus(broker), MemoryBus(broker)
+        await self.theirs.subscribe(Subjects().function(TARGET.app, TARGET.function), self.on_message)
+        board = Switchboard(Link(portal=self.portal, bus=self.bus, subjects=Subjects(), codecs=Codecs()))
+        self.conversation = Conversation(
+            board, TARGET, Call(call="c1", payload=EMPTY), on_answer=self.on_answer, on_error=self.errors.append
+        )
+        self.conversation.begin()
+        await self.bus.flush()
+
+    def on_message(self, message: Message) -> None:
+        self.copies.append(read_call(message.headers, message.body, reply=message.reply, call=""))
+
+    def on_answer(self, answer: Answer, _reply: str) -> None:
+        self.answers.append(answer)
+        self.conversation.end()
+
+    def fall_silent(self) -> None:
+        """So long that the call is sent again."""
+        self._do(lambda: self.conversation.check(time.monotonic() + SILENCE + 1, connected=True))
+
+    def decline(self, copy: int) -> None:
+        self._do(lambda: decline(self.theirs, self.copies[copy], "w1"))
+
+    def answer(self, copy: int) -> None:
+        ok = Answer(status=Status.OK, payload=EMPTY, call="c1")
+        self._do(lambda: self.theirs.publish(self.copies[copy].reply, b"", ok.headers()))
+
+    def _do(self, step: Callable[[], None]) -> None:
+        """Something, and all that follows from it."""
+
+        async def do() -> None:
+            step()
+            await self.theirs.flush()
+            await self.bus.flush()
+
+        self.portal.run(do())
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.portal.stop()
+
+
+def test_a_call_that_comes_back_unread_is_sent_again_at_once(site: Site):
+    site.decline(0)
+    assert len(site.copies) == 2
+    assert site.copies[1].crashes == 0
+    site.answer(1)
+    assert len(site.answers) == 1
+
+
+def test_of_two_copies_the_one_that_was_read_in_time_is_the_one_that_runs(site: Site):
+    site.fall_silent()
+    assert len(site.copies) == 2
+    site.decline(0)
+    assert len(site.copies) == 2
+    site.answer(1)
+    assert len(site.answers) == 1
+
+
+def test_when_all_copies_come_back_it_is_sent_once_more(site: Site):
+    site.fall_silent()
+    site.decline(0)
+    site.decline(1)
+    assert len(site.copies) == 3
+
+
+def test_a_copy_that_comes_back_after_the_answer_is_of_no_interest(site: Site):
+    site.fall_silent()
+    site.answer(1)
+    site.decline(0)
+    assert (len(site.copies), len(site.answers), site.errors) == (2, 1, [])
