@@ -32,22 +32,26 @@ class Membership:
         self._on_call = on_call
         self._cover: Subscription | None = None
         self._member: Subscription | None = None
+        self._changing = asyncio.Lock()
         self._outside: asyncio.Task[None] | None = None
         self._word = asyncio.Event()
         self._over = False
+        self._gone = False
 
     async def join(self) -> None:
         """Take calls; on return the server knows."""
         self._cover = await self._bus.subscribe(self._covers, self._on_cover)
-        await self._step_in()
+        if self._outside is None:
+            await self._step_in()
 
     async def leave(self) -> None:
         """Take no more, for good; on return what was sent to us is handled."""
+        self._gone = True
+        self._word.set()
         if self._cover is not None:
             await self._cover.leave()
         if self._outside is not None:
-            self._outside.cancel()
-            await asyncio.gather(self._outside, return_exceptions=True)
+            await self._outside
         await self._step_out()
 
     def held_up(self) -> None:
@@ -64,31 +68,30 @@ class Membership:
     async def _stay_out(self) -> None:
         await self._step_out()
         while await self._covered():
-            pass
-        await self._step_in()
+            self._word.clear()
         self._outside = None
 
     async def _covered(self) -> bool:
-        """Wait for the next word, and whether there is one."""
-        self._word.clear()
-        try:
+        """Whether to stay out for longer: wait for the next word, and step in when there is none."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._word.wait()
-        except TimeoutError:
-            await self._read_up()
-        return self._word.is_set() and not self._over
-
-    async def _read_up(self) -> None:
-        """We may have been held up ourselves: read what was said meanwhile."""
         try:
-            await self._bus.flush()
+            await self._bus.flush()  # we may have been held up ourselves: hear what was said meanwhile
+            if self._word.is_set() and not self._over and not self._gone:
+                return True
+            await self._step_in()
         except Error:  # the bus is away, so nobody takes calls
-            self._word.set()
+            return not self._gone
+        return False
 
     async def _step_in(self) -> None:
-        self._member = await self._bus.subscribe(self._calls, self._on_call, queue=QUEUE_GROUP)
+        async with self._changing:
+            if self._member is None and not self._gone:
+                self._member = await self._bus.subscribe(self._calls, self._on_call, queue=QUEUE_GROUP)
 
     async def _step_out(self) -> None:
-        member, self._member = self._member, None
-        if member is not None:
-            await member.leave()
+        async with self._changing:
+            member, self._member = self._member, None
+            if member is not None:
+                await member.leave()

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from busfn.bus.memory import MemoryBroker, MemoryBus
-from busfn.errors import NoResponders
+from busfn.bus.base import Handler
+from busfn.bus.memory import MemoryBroker, MemoryBus, MemorySubscription
+from busfn.errors import ConnectionError, NoResponders
 from busfn.protocol.control import Cover
 from busfn.protocol.subjects import Subjects
 from busfn.spec import FunctionSpec
@@ -28,9 +29,10 @@ class Site:
     def __init__(self) -> None:
         broker = MemoryBroker()
         self.bus, self.other = MemoryBus(broker), MemoryBus(broker)
-        self.membership = Membership(
-            self.bus, SUBJECTS, SPEC, lambda message: self.bus.publish(message.reply, message.body)
-        )
+        self.membership = self.make()
+
+    def make(self) -> Membership:
+        return Membership(self.bus, SUBJECTS, SPEC, lambda message: self.bus.publish(message.reply, message.body))
 
     async def takes_calls(self) -> bool:
         try:
@@ -118,6 +120,41 @@ async def test_words_that_came_while_it_was_held_up_count(site: Site, monkeypatc
     for _ in range(10):
         assert not await site.takes_calls()
     monkeypatch.setattr(site.bus, "flush", flush)
+    await site.until(taken=True)
+
+
+async def test_it_comes_back_also_when_the_bus_was_away_just_then(
+    site: Site, brief: None, monkeypatch: pytest.MonkeyPatch
+):
+    subscribe, failures = site.bus.subscribe, [ConnectionError("away"), ConnectionError("away")]
+
+    async def fail_twice(subject: str, handler: Handler, *, queue: str = "") -> MemorySubscription:
+        if failures:
+            raise failures.pop()
+        return await subscribe(subject, handler, queue=queue)
+
+    await site.say(Cover.STANDS)
+    await site.until(taken=False)
+    monkeypatch.setattr(site.bus, "subscribe", fail_twice)
+    await site.until(taken=True)
+    assert failures == []
+
+
+async def test_one_that_comes_while_somebody_stands_in_stays_out(site: Site, monkeypatch: pytest.MonkeyPatch):
+    subscribe = site.bus.subscribe
+
+    async def hear_at_once(subject: str, handler: Handler, *, queue: str = "") -> MemorySubscription:
+        subscription = await subscribe(subject, handler, queue=queue)
+        await site.say(Cover.STANDS)
+        return subscription
+
+    await site.membership.leave()
+    monkeypatch.setattr(site.bus, "subscribe", hear_at_once)
+    site.membership = site.make()
+    await site.membership.join()
+    await site.until(taken=False)
+    monkeypatch.setattr(site.bus, "subscribe", subscribe)
+    await site.say(Cover.OVER)
     await site.until(taken=True)
 
 
