@@ -7,6 +7,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,7 @@ from busfn.bus.blobs import NatsBlobs
 from busfn.bus.frames import NO_RESPONDERS, Inbound, check_pattern, encode_headers, publish_frame
 from busfn.bus.history import NatsHistory
 from busfn.bus.jetstream import NatsQueues
-from busfn.bus.requests import Batch, Part, Request, Waiting, expire
+from busfn.bus.requests import Batch, Deadline, Part, Request, Waiting
 from busfn.bus.session import Session
 from busfn.bus.table import NatsTable
 from busfn.config import BusAddress
@@ -244,12 +245,12 @@ class NatsBus:
             raise ClientClosed("the bus is closed")
         token = self._token()
         waiting = self._slots[token] = Request(subject, self._loop.create_future(), fragile, each)
-        timer = self._loop.call_later(timeout, expire, waiting, timeout)
+        deadline = Deadline(self._loop, timeout, partial(waiting.expire, timeout))
         try:
             self.publish(subject, body, headers, self._prefix + token)
             answer = await waiting.future
         finally:
-            timer.cancel()
+            deadline.cancel()
             self._slots.pop(token, None)
         if answer.status == NO_RESPONDERS:
             raise NoResponders(f"nobody serves {subject}")
@@ -260,14 +261,16 @@ class NatsBus:
         if not messages:
             return []
         batch = Batch(len(messages), self._loop.create_future())
+        deadline = Deadline(self._loop, timeout, batch.close)
         tokens = [self._token() for _ in messages]
         try:
             for number, (token, message) in enumerate(zip(tokens, messages, strict=True)):
                 self._slots[token] = Part(message.subject, batch, number)
                 named = {**message.headers, "Nats-Msg-Id": message.msg_id} if message.msg_id else message.headers
                 self.publish(message.subject, message.body, named, self._prefix + token)
-            await asyncio.wait([batch.full], timeout=timeout)
+            await batch.full
         finally:
+            deadline.cancel()
             for token in tokens:
                 self._slots.pop(token, None)
         return [

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from busfn.bus.frames import NO_RESPONDERS, Inbound
 from busfn.errors import ConnectionError, Error, NoResponders
+
+LATE = 0.5
+"""Seconds after its time from which on a timer shows that the loop could not run."""
+READ_UP = 1.0
+"""Seconds for reading what has come meanwhile."""
 
 
 class Waiting:
@@ -52,6 +58,10 @@ class Request(Waiting):
         if not self.future.done():
             self.future.set_exception(error)
 
+    def expire(self, timeout: float) -> None:
+        """Nothing came in ``timeout`` seconds."""
+        self.fail(ConnectionError(f"no answer from {self.subject} within {timeout:g} s"))
+
 
 class Batch:
     """Many requests and one future, which is done when all are answered."""
@@ -66,8 +76,13 @@ class Batch:
         if self.answers[number] is None:
             self.answers[number] = answer
             self._left -= 1
-            if not self._left and not self.full.done():
-                self.full.set_result(None)
+            if not self._left:
+                self.close()
+
+    def close(self) -> None:
+        """Wait no longer."""
+        if not self.full.done():
+            self.full.set_result(None)
 
 
 class Part(Waiting):
@@ -89,6 +104,26 @@ class Part(Waiting):
         self._batch.put(self._number, error)
 
 
-def expire(waiting: Waiting, timeout: float) -> None:
-    """Nothing came in ``timeout`` seconds."""
-    waiting.fail(ConnectionError(f"no answer from {waiting.subject} within {timeout:g} s"))
+class Deadline:
+    """Ends a wait after so many seconds; but when the loop could not run then, only after it has read what has come."""
+
+    __slots__ = ("_due", "_end", "_handle", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, end: Callable[[], None]) -> None:
+        self._loop = loop
+        self._end = end
+        self._wait(seconds)
+
+    def cancel(self) -> None:
+        """The wait is over."""
+        self._handle.cancel()
+
+    def _wait(self, seconds: float) -> None:
+        self._due = time.monotonic() + seconds
+        self._handle = self._loop.call_later(seconds, self._fire)
+
+    def _fire(self) -> None:
+        if time.monotonic() - self._due > LATE:
+            self._wait(READ_UP)
+        else:
+            self._end()

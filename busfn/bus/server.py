@@ -39,6 +39,9 @@ _LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
 _SERVER_PID = re.compile(r"guardian: server (\d+)")
 _READY = "Server is ready"
 _STOP_PATIENCE = 15.0
+_WRITE_DEADLINE = '"2m"'
+"""How long a client may read nothing before it is cut off and loses what is on its way to it. The server's default of
+10 s is less than a program may hold the GIL."""
 
 
 def find_server() -> str:
@@ -96,7 +99,7 @@ class EmbeddedServer:
         private = Path(tempfile.mkdtemp(prefix="busfn-"))  # 0700
         store = _store(store_dir or private / "data", max_memory, max_file) if jetstream else ""
         auth = f"authorization {{ token: {json.dumps(secret)} }}\n" if secret else ""
-        listen = f"listen: 127.0.0.1:{port}\nmax_payload: {max_payload}\n"
+        listen = f"listen: 127.0.0.1:{port}\nmax_payload: {max_payload}\nwrite_deadline: {_WRITE_DEADLINE}\n"
         _write_private(private / "server.conf", listen + auth + store + extra_config)
         reader, writer = os.pipe()
         try:

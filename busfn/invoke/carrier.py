@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from busfn.bus.base import Channel, Message, Outgoing
-from busfn.errors import Error, QueueFull
+from busfn.errors import ConnectionError, Error, QueueFull
+from busfn.ids import new_call_id
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import discard, fetch, spills, stow
 from busfn.protocol import headers as h
@@ -61,6 +62,7 @@ class Carrier:
         self._reply: dict[str, str] = {}
         self._waiting: list[tuple[_Parcel, Outgoing]] = []
         self._storing = False
+        self._looking = False
 
     def begin(self) -> None:
         """Open the channel for results."""
@@ -125,8 +127,8 @@ class Carrier:
             subject=self._link.subjects.job(self._target.app, self._target.function, call.call),
             body=call.payload.body,
             headers=part.headers() | self._reply,
-            # What is sent again has none: it was stored before.
-            msg_id="" if select else f"{call.call}.{call.index}",
+            # What is sent again was stored before.
+            msg_id=new_call_id() if select else f"{call.call}.{call.index}",
         )
 
     async def _store_waiting(self) -> None:
@@ -180,10 +182,19 @@ class Carrier:
             return
         before = time.monotonic() - SILENCE
         silent = [parcel for parcel in self._parcels.values() if parcel.sequences and parcel.heard < before]
-        if silent:
+        if silent and not self._looking:
+            self._looking = True
             self._spawn(self._look(silent[:LOOKS]))
 
     async def _look(self, parcels: list[_Parcel]) -> None:
+        try:
+            await self._look_at_each(parcels)
+        except ConnectionError:  # another look will tell
+            return
+        finally:
+            self._looking = False
+
+    async def _look_at_each(self, parcels: list[_Parcel]) -> None:
         stream = self._link.subjects.stream("JOBS")
         for parcel in parcels:
             found = False

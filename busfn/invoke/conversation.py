@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from busfn.bus.base import Channel, Message
-from busfn.errors import Error, InternalFailure, ServiceError
+from busfn.errors import ConnectionError, Error, InternalFailure, ServiceError
 from busfn.invoke.link import Link, given_up, unserved
 from busfn.invoke.liveness import Action, Liveness
 from busfn.invoke.payloads import discard, spills, stow
@@ -25,6 +25,8 @@ UNSERVED_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between tries while nobody serves the function: covers the moment between a crash and its replacement."""
 TICK = 1.0
 """Seconds between looks at silent calls."""
+ANSWERING = 2.5
+"""Seconds since the bus has last answered us, up to which the silence of others is theirs."""
 
 OnAnswer = Callable[[Answer, str], None]
 OnError = Callable[[BaseException], None]
@@ -37,6 +39,9 @@ class Switchboard:
         self.link = link
         self._open: set[Conversation] = set()
         self._closed: Error | None = None
+        self._answered = 0.0
+        """When the bus has answered us; what it had for us before, we had read by then."""
+        self._asking = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -45,6 +50,7 @@ class Switchboard:
         if self._closed is not None:  # it was on its way here while the client was closed
             self.link.portal.loop.call_soon(conversation.fail, self._closed)
         if self._ticker is None:
+            self._answered = time.monotonic()
             self._ticker = self.link.portal.loop.call_later(TICK, self._tick)
 
     def remove(self, conversation: Conversation) -> None:
@@ -69,9 +75,23 @@ class Switchboard:
         if not self._open:
             return
         self._ticker = self.link.portal.loop.call_later(TICK, self._tick)
-        now, connected = time.monotonic(), self.link.bus.connected
+        now = time.monotonic()
+        hearing = self.link.bus.connected and now - self._answered <= ANSWERING
         for conversation in list(self._open):
-            conversation.check(now, connected=connected)
+            conversation.check(now, hearing=hearing)
+        if not self._asking:
+            self._asking = True
+            self.spawn(self._ask())
+
+    async def _ask(self) -> None:
+        """Answers may lie unread, because we could not run, or not come, because the server cannot."""
+        try:
+            await self.link.bus.flush()
+            self._answered = time.monotonic()
+        except Error:  # it is away
+            return
+        finally:
+            self._asking = False
 
 
 def _unheard(*_: object) -> None:
@@ -130,9 +150,9 @@ class Conversation:
             self.end()
             tell(error)
 
-    def check(self, now: float, *, connected: bool) -> None:
-        """Act on silence; while we are disconnected ourselves, silence says nothing."""
-        if connected:
+    def check(self, now: float, *, hearing: bool) -> None:
+        """Act on silence; while we hear nothing at all, it says nothing."""
+        if hearing:
             self._act(self._liveness.due(now))
         else:
             self._liveness.heard = now
@@ -205,6 +225,8 @@ class Conversation:
         self._looking = True
         try:
             found = await self._link.bus.queues.peek(self._link.subjects.stream("OVF"), self._liveness.sequence)
+        except ConnectionError:  # another look will tell
+            return
         finally:
             self._looking = False
         self._act(self._liveness.looked(time.monotonic(), found=found is not None))

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from busfn.bus.base import Outgoing, SubjectFull
+from busfn.bus.base import Message, Outgoing, SubjectFull
 from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFailure, SerializationError
 from busfn.invoke.deadletters import drop_letter
 from busfn.invoke.payloads import DEAD, discard, hold, let_go, stow, sweep
@@ -86,7 +86,13 @@ class Outcomes:
         return Outgoing(subject=subject, body=answer.payload.body, headers=answer.headers(), msg_id="")
 
     async def _came_second(self, call: Call, answer: Answer) -> None:
-        """Somebody else has stored a result first: it is the one that counts, and a success needs no dead letter."""
+        """Somebody else has stored a result first: it is the one that counts, and a success needs no dead letter.
+
+        Or we have, and the bus's word of it came too late or was lost.
+        """
+        stored = await self._stored(call.call, answer.index)
+        if stored is not None and _is_this(stored, answer):
+            return
         logger.warning(
             "%s, call %s, input %d ran twice, because a lease or a worker was lost; the first result is kept, this one"
             " is refused",
@@ -116,11 +122,21 @@ class Outcomes:
         logger.info("%s (input %d) is among the dead letters already", call.call, answer.index)
 
     async def _ended_well(self, call: str, index: int) -> bool:
+        stored = await self._stored(call, index)
+        return stored is not None and stored.headers.get(h.STATUS) == Status.OK
+
+    async def _stored(self, call: str, index: int) -> Message | None:
         subjects = self._context.subjects
-        stored = await self._context.bus.queues.latest(
+        return await self._context.bus.queues.latest(
             subjects.stream("RES"), subjects.result(self._spec.app, call, index)
         )
-        return stored is not None and stored.headers.get(h.STATUS) == Status.OK
+
+
+def _is_this(stored: Message, answer: Answer) -> bool:
+    blob = answer.payload.blob
+    if blob is not None:
+        return stored.headers.get(h.BLOB_REFERENCE) == blob.reference
+    return stored.headers.get(h.WORKER) == answer.worker and stored.body == answer.payload.body
 
 
 def _singly(answer: Answer) -> list[Answer]:

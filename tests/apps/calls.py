@@ -266,6 +266,12 @@ def hog(folder: str, seconds: int) -> int:
     return os.getpid()
 
 
+@app.function()
+def noted(folder: str, name: str, size: int) -> bytes:
+    note(folder, name)
+    return bytes(size)
+
+
 def grip(folder: str, name: str, seconds: float) -> int:
     """Holds the GIL for so long."""
     import ctypes

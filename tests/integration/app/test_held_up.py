@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -68,6 +70,22 @@ def test_what_was_delivered_again_meanwhile_runs_once(
     deaf = holder.result(timeout=120)
     eventually(lambda: calls.gripping.remote(folder, "last", 0) == deaf)
     assert {name: runs(folder)[name] for name in names} == dict.fromkeys(names, 1)
+
+
+def test_a_caller_that_could_not_read_its_answers_does_not_ask_again(folder: str) -> None:
+    """More answers than are read in one go wait for it, and its clock says that all calls were silent for long."""
+
+    calls.noted.remote(folder, "warm", 0)
+
+    async def call_and_hold_the_gil() -> None:
+        answers = [asyncio.create_task(calls.noted.remote.aio(folder, f"n{number}", 40_000)) for number in range(400)]
+        await asyncio.sleep(0.005)  # they are on their way
+        await asyncio.to_thread(ctypes.PyDLL(None).usleep, int(1e6 * (SILENCE + 2)))
+        for answer in asyncio.as_completed(answers):
+            assert len(await answer) == 40_000
+
+    asyncio.run(call_and_hold_the_gil())
+    assert set(runs(folder).values()) == {1}
 
 
 class Words:

@@ -1,7 +1,8 @@
-"""Calls that a worker came to too late, on a bus in memory: each runs once, however often it was sent."""
+"""Calls and answers that lie unread, on a bus in memory: each call runs once, however often it was sent."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 
@@ -9,6 +10,7 @@ import pytest
 
 from busfn.bus.base import Message
 from busfn.bus.memory import MemoryBroker, MemoryBus
+from busfn.invoke import conversation, liveness
 from busfn.invoke.conversation import Conversation, Switchboard
 from busfn.invoke.link import Link
 from busfn.invoke.liveness import SILENCE
@@ -53,7 +55,7 @@ class Site:
 
     def fall_silent(self) -> None:
         """So long that the call is sent again."""
-        self._do(lambda: self.conversation.check(time.monotonic() + SILENCE + 1, connected=True))
+        self._do(lambda: self.conversation.check(time.monotonic() + SILENCE + 1, hearing=True))
 
     def decline(self, copy: int) -> None:
         self._do(lambda: decline(self.theirs, self.copies[copy], "w1"))
@@ -61,6 +63,12 @@ class Site:
     def answer(self, copy: int) -> None:
         ok = Answer(status=Status.OK, payload=EMPTY, call="c1")
         self._do(lambda: self.theirs.publish(self.copies[copy].reply, b"", ok.headers()))
+
+    def until_copies(self, number: int) -> None:
+        deadline = time.monotonic() + 10
+        while len(self.copies) < number:
+            assert time.monotonic() < deadline, "it was not sent again"
+            time.sleep(0.001)
 
     def _do(self, step: Callable[[], None]) -> None:
         """Something, and all that follows from it."""
@@ -109,3 +117,41 @@ def test_a_copy_that_comes_back_after_the_answer_is_of_no_interest(site: Site):
     site.answer(1)
     site.decline(0)
     assert (len(site.copies), len(site.answers), site.errors) == (2, 1, [])
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "TICK", 0.01)
+    monkeypatch.setattr(conversation, "ANSWERING", 0.05)
+    monkeypatch.setattr(liveness, "SILENCE", 0.2)
+
+
+def test_a_call_that_nobody_says_a_word_of_is_sent_again(impatient: None, site: Site):
+    site.until_copies(3)
+
+
+def test_while_the_bus_does_not_answer_us_silence_says_nothing(
+    impatient: None, site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    answering, flush = asyncio.Event(), site.bus.flush
+
+    async def flush_later(timeout: float = 10.0) -> None:
+        await answering.wait()
+        await flush(timeout)
+
+    monkeypatch.setattr(site.bus, "flush", flush_later)
+    time.sleep(0.2)  # what was heard before counts no more
+    before = len(site.copies)
+    time.sleep(0.6)
+    assert len(site.copies) == before
+    site.portal.call(answering.set)
+    site.until_copies(before + 1)
+
+
+def test_time_in_which_we_could_not_run_says_nothing(impatient: None, site: Site):
+    """What came meanwhile is there, unread."""
+    site.portal.run(asyncio.sleep(0.05))
+    before = len(site.copies)
+    site.portal.call(time.sleep, 1.0)
+    site.portal.run(site.theirs.flush())
+    assert len(site.copies) == before
