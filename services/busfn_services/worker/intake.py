@@ -11,7 +11,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -38,8 +37,6 @@ from busfn_services.worker.outlet import Outlet
 from busfn_services.worker.pulse import Pulse
 from busfn_services.worker.starts import Ruling, Starts, lost_hosts, may_be_lost
 
-HEARING_EVERY = 1.0
-"""Seconds between pings of the bus, for the supervisor to see that we hear it."""
 RESENT_AFTER = SILENCE - 0.5
 """Seconds after which a call that lay unread may have been sent again, and run by another worker."""
 MOST_OF_A_LEASE = 0.9
@@ -65,9 +62,8 @@ class Intake:
         self._membership = Membership(link.bus, link.subjects, spec, self._on_direct)
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
-        self._pulse = Pulse(link.bus, self._background, self._membership.held_up)
+        self._pulse = Pulse(link.bus, self._note_hearing, self._membership.held_up)
         self._asking = False
-        self._hearing: asyncio.Task[None] | None = None
         self._foresight: asyncio.TimerHandle | None = None
         self._relief: asyncio.TimerHandle | None = None
         self.on_finished: Callable[[], None] | None = None
@@ -77,7 +73,6 @@ class Intake:
 
     async def start(self) -> None:
         """Pull from both queues and join the queue group."""
-        self._pulse.start()
         subjects, app, name = self._link.subjects, self._spec.app, self._spec.name
         for kind, consumer in zip((Kind.OVERFLOW, Kind.JOB), consumers(subjects, app, name), strict=True):
             puller = self._bus.queues.pull(
@@ -88,18 +83,14 @@ class Intake:
                 done=partial(self._note_taken, kind),
             )
             self._pullers.append(puller)
-        self._hearing = asyncio.create_task(self._note_hearing())
+        self._pulse.start()
         self._control = await self._bus.subscribe(subjects.control(app, name), self._on_cancel)
         if not self._spec.single_use_containers:  # it takes one message, and the activator hands it on
             await self._membership.join()
 
-    async def _note_hearing(self) -> None:
+    def _note_hearing(self) -> None:
         """Let the supervisor see when the bus last answered us: alive is not enough to be healthy."""
-        while True:
-            with suppress(Error):  # the time that passes says it
-                await self._bus.flush()  # while we are busy we ask for nothing else
-                self._table.hears(min(puller.heard for puller in self._pullers), time.monotonic())
-            await asyncio.sleep(HEARING_EVERY)
+        self._table.hears(min(puller.heard for puller in self._pullers), time.monotonic())
 
     async def leave(self) -> None:
         """Take nothing more; on return everything that was taken is done and answered."""
@@ -111,8 +102,6 @@ class Intake:
         while self._held or self._background.busy:
             self._background.changed.clear()
             await self._background.changed.wait()
-        if self._hearing is not None:
-            self._hearing.cancel()
         self._pulse.stop()
         await self._bus.flush()
 

@@ -1,6 +1,7 @@
-"""Notices that a worker's loop could not run for a while, whatever kept it: a body with the GIL, or a stopped process.
+"""Pings the bus as long as the worker lives, and tells from the answers how late what arrives is read.
 
-What arrives meanwhile lies unread, and its sender may have given us up when we come to it.
+A body that holds the GIL, a process that is stopped, a network that stalls: what was sent to the worker lies somewhere
+meanwhile, and its sender may have given the worker up when it comes to it.
 """
 
 from __future__ import annotations
@@ -12,60 +13,52 @@ from contextlib import suppress
 
 from busfn.bus.base import Bus
 from busfn.errors import Error
-from busfn_services.worker.background import Background
 
-EVERY = 0.5
-"""Seconds between two beats."""
+EVERY = 1.0
+"""Seconds between pings."""
 LATE = 0.5
-"""Seconds by which a beat may be late on a machine that is merely busy."""
+"""Seconds by which a ping, or its answer, may be late on a machine that is merely busy."""
 
 
 class Pulse:
-    """Beats on the loop as long as that runs; from `start` on, loop thread only."""
+    """Use `start` and `stop` on the loop."""
 
-    def __init__(self, bus: Bus, background: Background, on_held_up: Callable[[], None]) -> None:
+    def __init__(self, bus: Bus, on_answer: Callable[[], None], on_held_up: Callable[[], None]) -> None:
         self._bus = bus
-        self._background = background
+        self._on_answer = on_answer
         self._on_held_up = on_held_up
-        self._due = float("inf")
-        self._unread = 0.0
-        self._held_ups = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._answered = 0.0
+        """When the last ping was sent that is answered: what the bus sent before it got it, we have read."""
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to beat."""
-        self._due = time.monotonic() + EVERY
-        self._timer = asyncio.get_running_loop().call_later(EVERY, self._beat)
-
-    def unread(self) -> float:
-        """Seconds for which what arrives now may have lain there at the most; 0 while the loop keeps up."""
-        late = time.monotonic() - self._due
-        if late > LATE:
-            self._note(late)
-        return self._unread
+        """Begin to ping."""
+        self._answered = time.monotonic()
+        self._task = asyncio.get_running_loop().create_task(self._beat())
 
     def stop(self) -> None:
-        """Beat no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Ping no more."""
+        if self._task is not None:
+            self._task.cancel()
 
-    def _beat(self) -> None:
-        self.unread()
-        self.start()
+    def unread(self) -> float:
+        """Seconds for which what is read now may have lain there, at the most."""
+        return time.monotonic() - self._answered
 
-    def _note(self, late: float) -> None:
-        self._due = time.monotonic() + EVERY
-        self._held_ups += 1
-        if not self._unread:
-            self._background.spawn(self._catch_up())
-        self._unread = max(self._unread, late + EVERY)
-        self._on_held_up()
-
-    async def _catch_up(self) -> None:
-        """Until the bus answers: what it has sent before, we have read by then."""
-        seen = -1
-        while seen != self._held_ups:
-            seen = self._held_ups
-            with suppress(Error):  # with its connection, everything unread is gone
+    async def _beat(self) -> None:
+        while True:
+            answered = False
+            sent = time.monotonic()
+            with suppress(Error):  # the time that passes says it
                 await self._bus.flush()
-        self._unread = 0.0
+                answered = True
+                self._answered = sent
+                self._on_answer()
+            if not (answered and self.unread() > LATE):  # or we ask at once: for how long was it so?
+                await self._rest()
+
+    async def _rest(self) -> None:
+        due = time.monotonic() + EVERY
+        await asyncio.sleep(EVERY)
+        if time.monotonic() > due + LATE:
+            self._on_held_up()

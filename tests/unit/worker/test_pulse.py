@@ -1,15 +1,15 @@
-"""A loop that was held up is noticed before what arrived meanwhile is handled."""
+"""How late a worker reads what is sent to it, on a bus in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
 from busfn.bus.memory import MemoryBroker, MemoryBus
 from busfn_services.worker import pulse as module
-from busfn_services.worker.background import Background
 from busfn_services.worker.pulse import Pulse
 
 pytestmark = pytest.mark.anyio
@@ -24,26 +24,44 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Beating:
-    """A pulse, and how often it noticed something."""
+    """A pulse, and what it has noticed."""
 
-    def __init__(self) -> None:
-        self.held_ups = 0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bus = MemoryBus(MemoryBroker())
-        self.background = Background(asyncio.get_running_loop())
-        self.pulse = Pulse(self.bus, self.background, self.note)
+        self.pulse = Pulse(self.bus, self.note_answer, self.note_held_up)
+        self.ages: list[float] = []
+        """How old something may have been that was read just after an answer."""
+        self.held_ups = 0
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self._flush = self.bus.flush
+        monkeypatch.setattr(self.bus, "flush", self.flush)
 
-    def note(self) -> None:
+    async def flush(self, timeout: float = 10.0) -> None:
+        await self.answering.wait()
+        await self._flush(timeout)
+
+    def note_answer(self) -> None:
+        self.ages.append(self.pulse.unread())
+
+    @property
+    def answers(self) -> int:
+        return len(self.ages)
+
+    def note_held_up(self) -> None:
         self.held_ups += 1
 
-    async def caught_up(self) -> None:
-        while self.background.busy:
-            self.background.changed.clear()
-            await self.background.changed.wait()
+    async def next_answers(self, count: int = 2) -> None:
+        """A ping that was sent from now on is answered with the second."""
+        wanted = self.answers + count
+        async with asyncio.timeout(10):
+            while self.answers < wanted:
+                await asyncio.sleep(0.001)
 
 
 @pytest.fixture
-async def beating(anyio_backend: object):
-    beating = Beating()
+async def beating(anyio_backend: object, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Beating]:
+    beating = Beating(monkeypatch)
     beating.pulse.start()
     yield beating
     beating.pulse.stop()
@@ -53,46 +71,65 @@ def hold_up() -> None:
     time.sleep(LONG)  # what a body that keeps the GIL does to the loop
 
 
-async def test_a_loop_that_runs_is_not_held_up(beating: Beating):
-    for _ in range(10):
-        await asyncio.sleep(0.02)
-        assert beating.pulse.unread() == 0
+async def test_what_arrives_while_the_bus_answers_is_fresh(beating: Beating):
+    await beating.next_answers(5)
+    assert beating.pulse.unread() < LONG
     assert beating.held_ups == 0
 
 
-async def test_what_comes_after_a_hold_up_may_have_lain_there_as_long(beating: Beating):
+async def test_what_is_read_after_a_hold_up_may_have_lain_there_as_long(beating: Beating):
+    await beating.next_answers()
     hold_up()
-    assert LONG <= beating.pulse.unread() < LONG + 1
-    assert beating.pulse.unread() > 0
-    assert beating.held_ups == 1
+    assert beating.pulse.unread() >= LONG
 
 
-async def test_a_hold_up_is_noticed_although_nothing_comes(beating: Beating):
+async def test_a_hold_up_is_told(beating: Beating):
+    await beating.next_answers()
     hold_up()
-    await asyncio.sleep(0.01)
+    await beating.next_answers()
     assert beating.held_ups == 1
 
 
 async def test_what_comes_behind_the_answer_of_the_bus_is_fresh(beating: Beating):
+    await beating.next_answers()
     hold_up()
-    assert beating.pulse.unread() > 0
-    await beating.caught_up()
-    assert beating.pulse.unread() == 0
+    await beating.next_answers()
+    assert beating.pulse.unread() < LONG
 
 
-async def test_a_second_hold_up_before_that_answer_counts_as_well(beating: Beating):
-    hold_up()
-    beating.pulse.unread()
-    await asyncio.sleep(0)  # the question is on its way
-    hold_up()
-    assert beating.pulse.unread() >= LONG
-    assert beating.held_ups == 2
-    await beating.caught_up()
-    assert beating.pulse.unread() == 0
-
-
-async def test_it_beats_no_more_once_it_is_stopped(beating: Beating):
-    beating.pulse.stop()
-    hold_up()
-    await asyncio.sleep(0.05)
+async def test_while_the_bus_does_not_answer_what_arrives_may_be_as_old(beating: Beating):
+    beating.answering.clear()
+    await asyncio.sleep(LONG)
+    assert beating.pulse.unread() >= LONG - 0.1
     assert beating.held_ups == 0
+    beating.answering.set()
+    await beating.next_answers()
+    assert beating.pulse.unread() < LONG
+
+
+async def test_an_answer_says_nothing_of_what_was_sent_after_its_ping(beating: Beating):
+    beating.answering.clear()
+    await asyncio.sleep(LONG)
+    before = beating.answers
+    beating.answering.set()
+    await beating.next_answers()
+    late, prompt = beating.ages[before : before + 2]
+    assert late >= LONG - 0.1
+    assert prompt < 0.1
+
+
+async def test_after_a_late_answer_the_next_ping_leaves_at_once(beating: Beating, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "EVERY", 3600.0)
+    beating.answering.clear()
+    await asyncio.sleep(LONG)
+    beating.answering.set()
+    await beating.next_answers()
+    assert beating.pulse.unread() < LONG
+
+
+async def test_it_pings_no_more_once_it_is_stopped(beating: Beating):
+    beating.pulse.stop()
+    await asyncio.sleep(0)
+    answers = beating.answers
+    await asyncio.sleep(0.1)
+    assert beating.answers == answers
