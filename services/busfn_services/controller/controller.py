@@ -24,12 +24,20 @@ def always() -> bool:
     return True
 
 
+def nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Controller:
     """Owner of the pools of the functions that are served."""
 
-    def __init__(self, context: Context, leads: Callable[[], bool] = always) -> None:
+    def __init__(
+        self, context: Context, leads: Callable[[], bool] = always, on_stray: Callable[[], None] = nothing
+    ) -> None:
+        """``on_stray`` is told when something changes with a worker of a function that is not served."""
         self._context = context
         self._leads = leads
+        self._on_stray = on_stray
         self._pools: dict[Key, Pool] = {}
         self._retired = Retired(context.bus.queues, context.bus.table(context.subjects.table))
         self._ears: dict[str, list[Subscription]] = {}
@@ -77,6 +85,8 @@ class Controller:
         """A worker came, went, or changed what it does."""
         if pool := self._pools.get((token, function)):
             pool.wake()
+        else:
+            self._on_stray()
 
     def ready(self, token: str, function: str) -> None:
         """A worker has started."""

@@ -39,7 +39,7 @@ class ControllerService:
         self._registry = Registry(context.bus, context.subjects)
         self._changed = asyncio.Event()
         self._election = Election(context.bus.table(context.subjects.table), self._on_lead)
-        self._controller = Controller(context, self._leads)
+        self._controller = Controller(context, self._leads, on_stray=self._changed.set)
         self._fleet = Fleet(context.bus, context.subjects, self._controller, lambda: self._election.epoch)
         self._deployments: dict[tuple[str, int], Deployment] = {}
 

@@ -211,6 +211,7 @@ def test_a_stopped_app_leaves_nothing_to_look_after_on_the_bus(up, app: str, scr
         return [name for stream in ("BUSFN_main_JOBS", "BUSFN_main_OVF") for name in asyncio.run(consumers(stream))]
 
     up.busfn("deploy", path)
+    assert busfn.Function.from_name(app, "version").spawn().get(timeout=30) == "one"
     assert made() == [f"{app}=slow", f"{app}=version"] * 2
     up.busfn("app", "stop", app, "--yes")
     eventually(lambda: made() == [])

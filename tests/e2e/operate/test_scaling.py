@@ -309,18 +309,27 @@ def test_messages_that_a_consumer_has_forgotten_are_run_once(
     path = script(APP)
     up.busfn("deploy", path)
     assert busfn.Function.from_name(app, "quick").spawn(1).get(timeout=30) == 2
-    up.busfn("app", "stop", app, "--yes")
-    eventually(lambda: up.workers(app) == [])
     url, consumer = up.busfn("url").strip(), f"BUSFN_main_JOBS.{app}=single"
+
+    async def ask(client: nats.NATS, verb: str, **what: object) -> dict[str, Any]:
+        return json.loads((await client.request(f"$JS.API.{verb}", json.dumps(what).encode(), timeout=5)).data)
+
+    def info() -> dict[str, Any]:
+        async def get() -> dict[str, Any]:
+            client = await nats.connect(url)
+            found = await ask(client, f"CONSUMER.INFO.{consumer}")
+            await client.close()
+            return found
+
+        return asyncio.run(get())
+
+    config = info()["config"] | {"max_deliver": 1}
+    up.busfn("app", "stop", app, "--yes")
+    eventually(lambda: "config" not in info())  # or it would be removed under us
 
     async def forget() -> None:
         client = await nats.connect(url)
-
-        async def ask(verb: str, **what: object) -> dict[str, Any]:
-            return json.loads((await client.request(f"$JS.API.{verb}", json.dumps(what).encode(), timeout=5)).data)
-
-        config = (await ask(f"CONSUMER.INFO.{consumer}"))["config"] | {"max_deliver": 1}
-        made = await ask(f"CONSUMER.CREATE.{consumer}", stream_name="BUSFN_main_JOBS", config=config)
+        made = await ask(client, f"CONSUMER.CREATE.{consumer}", stream_name="BUSFN_main_JOBS", config=config)
         assert made["config"]["max_deliver"] == 1
         log, inbox = str(tmp_path / "log"), client.new_inbox()
         deliveries = await client.subscribe(inbox)
@@ -331,7 +340,9 @@ def test_messages_that_a_consumer_has_forgotten_are_run_once(
             await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{consumer}", b"", reply=inbox)
             await client.publish((await deliveries.next_msg(timeout=5)).reply, b"-NAK")
         async with asyncio.timeout(20):
-            while (await ask(f"CONSUMER.INFO.{consumer}"))["num_ack_pending"]:  # it notices when it is asked for more
+            while (await ask(client, f"CONSUMER.INFO.{consumer}"))[
+                "num_ack_pending"
+            ]:  # it notices when it is asked for more
                 await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{consumer}", b'{"no_wait": true}', reply=inbox)
         await client.close()
 
