@@ -11,6 +11,7 @@ from typing import Protocol
 from busfn.bus.base import Bus, Message
 from busfn.errors import Error, FunctionTimeoutError, ProtocolError, QueueFull, ResourceExhaustedError, ServiceError
 from busfn.ids import new_call_id
+from busfn.invoke.liveness import SILENCE
 from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON, Codecs, Payload
 from busfn.protocol.envelope import Answer, Call, Status, read_call
@@ -19,6 +20,8 @@ from busfn.protocol.subjects import Subjects
 from busfn_services.ours import is_framework_file
 
 EMPTY = Payload(content_type="", body=b"")
+RESENT_AFTER = SILENCE - 0.5
+"""Seconds after which a call that lay unread may have been sent again, and run by another worker."""
 REPLY_PREFIXES = ("_INBOX",)
 """Where answers may go. A reply subject is not checked by the server's permissions, so a caller could make us publish
 anywhere otherwise."""
@@ -106,7 +109,7 @@ def send_back(bus: Bus, reply: str, call: str, index: int, count: int, worker: s
         bus.publish(reply, b"", lost.headers())
 
 
-def decline(bus: Bus, call: Call, worker: str) -> None:
+def decline(bus: Bus, call: Call, worker: str = "") -> None:
     """Tell a caller that we came to its call too late to run it: it is to send it again, unless it has."""
     unread = Answer(status=Status.UNREAD, payload=EMPTY, call=call.call, worker=worker)
     bus.publish(call.reply, b"", unread.headers())

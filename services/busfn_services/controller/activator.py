@@ -18,7 +18,8 @@ from busfn.protocol.control import Cover
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
-from busfn_services.handon import Context, admit, hand_on, refuse
+from busfn_services.handon import RESENT_AFTER, Context, admit, decline, hand_on, refuse
+from busfn_services.pulse import Pulse
 
 COVER_FOR = 60.0
 """Seconds that it takes calls after a worker has asked for it."""
@@ -36,9 +37,10 @@ logger = logging.getLogger("busfn.controller")
 class Activator:
     """A function's stand-in; a member of its queue group while it has joined."""
 
-    def __init__(self, context: Context, spec: FunctionSpec, on_call: Callable[[], None]) -> None:
+    def __init__(self, context: Context, spec: FunctionSpec, pulse: Pulse, on_call: Callable[[], None]) -> None:
         self._context = context
         self._spec = spec
+        self._pulse = pulse
         self._on_call = on_call
         self._member: Subscription | None = None
         self._changing = asyncio.Lock()
@@ -124,7 +126,9 @@ class Activator:
         call = admit(self._context, message, reply=message.reply)
         if call is None:
             return
-        if self._refusal is not None:
+        if self._pulse.unread() >= RESENT_AFTER and not call.foreign:
+            decline(self._context.bus, call)
+        elif self._refusal is not None:
             refuse(self._context.bus, self._context.codecs, call, self._refusal)
         else:
             self._spawn(hand_on(self._context, self._spec.app, self._spec.name, call))

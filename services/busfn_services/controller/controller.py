@@ -14,6 +14,7 @@ from busfn_services.controller.pool import Pool
 from busfn_services.controller.retired import Retired
 from busfn_services.controller.wanted import Served
 from busfn_services.handon import Context, may_answer
+from busfn_services.pulse import Pulse, nothing
 
 Key = tuple[str, str]
 """App (as subjects have it) and function."""
@@ -22,10 +23,6 @@ Key = tuple[str, str]
 def always() -> bool:
     """Where there is no other controller."""
     return True
-
-
-def nothing() -> None:
-    """Nobody wants to know."""
 
 
 class Controller:
@@ -39,12 +36,14 @@ class Controller:
         self._leads = leads
         self._on_stray = on_stray
         self._pools: dict[Key, Pool] = {}
+        self._pulse = Pulse(context.bus)
         self._retired = Retired(context.bus.queues, context.bus.table(context.subjects.table))
         self._ears: dict[str, list[Subscription]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, wanted: Sequence[Served], launcher: Launcher) -> None:
         """On return every call to these functions will be answered, and others are not served any more."""
+        self._pulse.start()
         keyed = {(one.spec.app, one.spec.name): one for one in wanted}
         for app in sorted({app for app, _ in keyed} - set(self._ears)):
             await self._listen(app)
@@ -53,7 +52,7 @@ class Controller:
             if key in self._pools:
                 self._pools[key].serve(one)
             else:
-                pool = self._pools[key] = Pool(self._context, one, launcher, self._leads)
+                pool = self._pools[key] = Pool(self._context, one, launcher, self._leads, self._pulse)
                 self._retired.discard(pool.consumers)
                 opened.append(pool)
         await asyncio.gather(*(pool.open() for pool in opened))
@@ -62,6 +61,7 @@ class Controller:
 
     async def close(self) -> None:
         """Take no more calls; workers are left as they are."""
+        self._pulse.stop()
         for ears in self._ears.values():
             await asyncio.gather(*(ear.leave() for ear in ears))
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))

@@ -22,6 +22,7 @@ from busfn_services.controller.status import status_of
 from busfn_services.controller.wanted import Served
 from busfn_services.controller.watchdog import Audit, Watchdog
 from busfn_services.handon import Context
+from busfn_services.pulse import Pulse
 
 TICK = 0.25
 """Seconds between looks at a function that has work."""
@@ -46,7 +47,9 @@ class Pool:
     Only while ``leads()`` it starts and stops workers; else it just stands in for them.
     """
 
-    def __init__(self, context: Context, served: Served, launcher: Launcher, leads: Callable[[], bool]) -> None:
+    def __init__(
+        self, context: Context, served: Served, launcher: Launcher, leads: Callable[[], bool], pulse: Pulse
+    ) -> None:
         self._bus = context.bus
         self._served: Served = served
         self._spec = served.spec
@@ -56,7 +59,7 @@ class Pool:
         self._consumers = {consumer: (Watchdog(), Audit()) for consumer in found}
         self._woken = asyncio.Event()
         self._woken_at = 0.0
-        self._activator = Activator(context, served.spec, self._woken.set)
+        self._activator = Activator(context, served.spec, pulse, self._woken.set)
         self._backoff = Backoff()
         self._demand = Demand()
         self._reason = ""

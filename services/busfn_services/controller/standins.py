@@ -12,6 +12,7 @@ from busfn.bus.base import Message, Subscription
 from busfn.spec import FunctionSpec
 from busfn_services.controller.activator import Activator
 from busfn_services.handon import Context
+from busfn_services.pulse import Pulse
 
 Key = tuple[str, str]
 
@@ -21,9 +22,10 @@ class StandIns:
 
     def __init__(self, context: Context, specs: Sequence[FunctionSpec]) -> None:
         self._context = context
+        self._pulse = Pulse(context.bus)
         keys = [(spec.app, spec.name) for spec in specs]
         self._activators = {
-            key: Activator(context, spec, partial(self._on_activity, key))
+            key: Activator(context, spec, self._pulse, partial(self._on_activity, key))
             for key, spec in zip(keys, specs, strict=True)
         }
         self._ears: list[Subscription] = []
@@ -31,6 +33,7 @@ class StandIns:
 
     async def __aenter__(self) -> Self:
         bus, subjects = self._context.bus, self._context.subjects
+        self._pulse.start()
         for app in sorted({app for app, _ in self._activators}):
             self._ears.append(await bus.subscribe(subjects.question("cover", app), self._on_question))
         return self
@@ -38,6 +41,7 @@ class StandIns:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._pulse.stop()
         await asyncio.gather(*(ear.leave() for ear in self._ears))
         await asyncio.gather(*(activator.close() for activator in self._activators.values()))
 

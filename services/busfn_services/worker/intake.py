@@ -17,15 +17,15 @@ from typing import cast
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
 from busfn.errors import Error, ProtocolError, QueueFull
 from busfn.invoke.link import Link
-from busfn.invoke.liveness import SILENCE
 from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
 from busfn.protocol.envelope import Call
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import Entry, FlightTable, Kind
-from busfn_services.handon import admit, decline, failure_answer, hand_on, refuse, send_back, unfit
+from busfn_services.handon import RESENT_AFTER, admit, decline, failure_answer, hand_on, refuse, send_back, unfit
 from busfn_services.outcomes import Outcomes
+from busfn_services.pulse import Pulse
 from busfn_services.worker.background import Background
 from busfn_services.worker.holdings import CUT_AFTER, Holdings
 from busfn_services.worker.job import Job
@@ -34,11 +34,8 @@ from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
 from busfn_services.worker.membership import Membership
 from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
-from busfn_services.worker.pulse import Pulse
 from busfn_services.worker.starts import Ruling, Starts, lost_hosts, may_be_lost
 
-RESENT_AFTER = SILENCE - 0.5
-"""Seconds after which a call that lay unread may have been sent again, and run by another worker."""
 MOST_OF_A_LEASE = 0.9
 """The part of its lease after which a delivery that lay unread is left to others."""
 TURN_PAUSE = 1.0

@@ -106,6 +106,16 @@ async def test_it_says_so_again_and_again_until_it_is_over_and_leaves_after_the_
     assert not await site.queued("f")
 
 
+async def test_a_call_that_lay_unread_is_not_queued_and_goes_back(site: Site, monkeypatch: pytest.MonkeyPatch):
+    """Its caller may have sent it again, and knows whether it has."""
+    async with site.stand_ins:
+        await site.ask("f")
+        await site.until("f", taken=True)
+        monkeypatch.setattr(module, "RESENT_AFTER", 0.0)
+        reply = await site.other.request(SUBJECTS.function("app", "f"), b"", CALL)
+        assert read_answer(reply.headers, reply.body).status is Status.UNREAD
+
+
 async def test_when_it_ends_workers_are_told_and_calls_taken_no_more(site: Site):
     async with site.stand_ins:
         await site.ask("f")

@@ -1,4 +1,4 @@
-"""How late a worker reads what is sent to it, on a bus in memory."""
+"""How late a process reads what is sent to it, on a bus in memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from busfn.bus.memory import MemoryBroker, MemoryBus
-from busfn_services.worker import pulse as module
-from busfn_services.worker.pulse import Pulse
+from busfn_services import pulse as module
+from busfn_services.pulse import Pulse
 
 pytestmark = pytest.mark.anyio
 

@@ -1,7 +1,7 @@
-"""Pings the bus as long as the worker lives, and tells from the answers how late what arrives is read.
+"""Pings the bus as long as a process takes calls, and tells from the answers how late what arrives is read.
 
-A body that holds the GIL, a process that is stopped, a network that stalls: what was sent to the worker lies somewhere
-meanwhile, and its sender may have given the worker up when it comes to it.
+A body that holds the GIL, a process that is stopped, a network that stalls: what was sent to us lies somewhere
+meanwhile, and its sender may have given us up when we come to it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,16 @@ LATE = 0.5
 """Seconds by which a ping, or its answer, may be late on a machine that is merely busy."""
 
 
+def nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Pulse:
     """Use `start` and `stop` on the loop."""
 
-    def __init__(self, bus: Bus, on_answer: Callable[[], None], on_held_up: Callable[[], None]) -> None:
+    def __init__(
+        self, bus: Bus, on_answer: Callable[[], None] = nothing, on_held_up: Callable[[], None] = nothing
+    ) -> None:
         self._bus = bus
         self._on_answer = on_answer
         self._on_held_up = on_held_up
@@ -32,14 +38,16 @@ class Pulse:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to ping."""
-        self._answered = time.monotonic()
-        self._task = asyncio.get_running_loop().create_task(self._beat())
+        """Begin to ping, unless it does."""
+        if self._task is None:
+            self._answered = time.monotonic()
+            self._task = asyncio.get_running_loop().create_task(self._beat())
 
     def stop(self) -> None:
         """Ping no more."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None
 
     def unread(self) -> float:
         """Seconds for which what is read now may have lain there, at the most."""
