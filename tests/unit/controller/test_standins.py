@@ -90,9 +90,9 @@ async def test_calls_of_the_function_that_is_asked_for_are_queued_and_its_worker
 async def test_it_says_so_again_and_again_until_it_is_over_and_leaves_after_the_workers_are_back(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "COVER_FOR", 0.1)
+    monkeypatch.setattr(module, "COVER_FOR", 1.0)
     monkeypatch.setattr(module, "COVER_EVERY", 0.01)
-    monkeypatch.setattr(module, "COVER_MARGIN", 0.1)
+    monkeypatch.setattr(module, "COVER_MARGIN", 1.0)
     async with site.stand_ins:
         await site.ask("f")
         async with asyncio.timeout(10):

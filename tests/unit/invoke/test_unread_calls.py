@@ -123,7 +123,7 @@ def test_a_copy_that_comes_back_after_the_answer_is_of_no_interest(site: Site):
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversation, "TICK", 0.01)
     monkeypatch.setattr(conversation, "ANSWERING", 0.05)
-    monkeypatch.setattr(liveness, "SILENCE", 0.2)
+    monkeypatch.setattr(liveness, "SILENCE", 0.5)
 
 
 def test_a_call_that_nobody_says_a_word_of_is_sent_again(impatient: None, site: Site):
@@ -142,7 +142,7 @@ def test_while_the_bus_does_not_answer_us_silence_says_nothing(
     monkeypatch.setattr(site.bus, "flush", flush_later)
     time.sleep(0.2)  # what was heard before counts no more
     before = len(site.copies)
-    time.sleep(0.6)
+    time.sleep(1.0)
     assert len(site.copies) == before
     site.portal.call(answering.set)
     site.until_copies(before + 1)
@@ -152,6 +152,6 @@ def test_time_in_which_we_could_not_run_says_nothing(impatient: None, site: Site
     """What came meanwhile is there, unread."""
     site.portal.run(asyncio.sleep(0.05))
     before = len(site.copies)
-    site.portal.call(time.sleep, 1.0)
+    site.portal.call(time.sleep, 1.5)
     site.portal.run(site.theirs.flush())
     assert len(site.copies) == before

@@ -61,7 +61,7 @@ async def site(anyio_backend: object):
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
 
 
 async def test_it_takes_calls_until_it_leaves(site: Site):
@@ -162,5 +162,5 @@ async def test_one_that_leaves_while_it_is_out_does_not_come_back(site: Site, br
     await site.say(Cover.STANDS)
     await site.until(taken=False)
     await site.membership.leave()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.6)
     assert not await site.takes_calls()
