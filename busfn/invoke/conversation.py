@@ -26,7 +26,7 @@ UNSERVED_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 TICK = 1.0
 """Seconds between looks at silent calls."""
 ANSWERING = 2.5
-"""Seconds since the bus has last answered us, up to which the silence of others is theirs."""
+"""Seconds since the last question that the bus has answered us, up to which the silence of others is theirs."""
 
 OnAnswer = Callable[[Answer, str], None]
 OnError = Callable[[BaseException], None]
@@ -40,7 +40,7 @@ class Switchboard:
         self._open: set[Conversation] = set()
         self._closed: Error | None = None
         self._answered = 0.0
-        """When the bus has answered us; what it had for us before, we had read by then."""
+        """When we have last asked the bus something that it has answered: what it had for us before, we have read."""
         self._asking = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.TimerHandle | None = None
@@ -85,9 +85,10 @@ class Switchboard:
 
     async def _ask(self) -> None:
         """Answers may lie unread, because we could not run, or not come, because the server cannot."""
+        asked = time.monotonic()
         try:
             await self.link.bus.flush()
-            self._answered = time.monotonic()
+            self._answered = asked
         except Error:  # it is away
             return
         finally:
