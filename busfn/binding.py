@@ -24,7 +24,8 @@ class Binding:
         if self.client is None:
             raise ExecutionError(
                 f"{what} has not been hydrated: the App it is defined on is not running."
-                " Use `busfn run`, or call it inside `with app.run():`"
+                " Call it in a function marked `@app.local_entrypoint()` and use `busfn run`,"
+                " or inside `with app.run():`"
             )
         return self.client
 

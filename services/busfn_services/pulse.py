@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from busfn.bus.base import Bus
 from busfn.errors import Error
@@ -55,15 +54,19 @@ class Pulse:
 
     async def _beat(self) -> None:
         while True:
-            answered = False
-            sent = time.monotonic()
-            with suppress(Error):  # the time that passes says it
-                await self._bus.flush()
-                answered = True
-                self._answered = sent
-                self._on_answer()
-            if not (answered and self.unread() > LATE):  # or we ask at once: for how long was it so?
+            if not await self._ping():
                 await self._rest()
+
+    async def _ping(self) -> bool:
+        """Tells whether the answer came late: then only the next one tells whether we have caught up."""
+        sent = time.monotonic()
+        try:
+            await self._bus.flush()
+        except Error:  # the time that passes says it
+            return False
+        self._answered = sent
+        self._on_answer()
+        return self.unread() > LATE
 
     async def _rest(self) -> None:
         due = time.monotonic() + EVERY
