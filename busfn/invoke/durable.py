@@ -1,7 +1,8 @@
 """Durable calls from the caller's side: put inputs into the queue, and find out what became of them.
 
 Results are stored by whoever ran the input and pushed to those who wait at that moment; everybody else reads what is
-stored. A waiter looks once, then waits to be woken: by the push, or by a reconnect, after which it looks again.
+stored. A waiter looks once, then waits to be woken: by the push, or by a reconnect, after which it looks again. A push
+may be lost (a server that dies between storing and telling), so it looks now and then, too.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ LEAST_LOOK = 0.15
 """Seconds for which even ``get(timeout=0)`` looks for a stored result."""
 AWAY_PATIENCE = 60.0
 """Seconds that a wait for a result goes on while the bus does not answer."""
+FIRST_LOOK, LAST_LOOK = 2.0, 30.0
+"""Seconds between two looks of a waiter that nobody wakes: at first, and at last, when they have doubled to that."""
 RETRY_PAUSE = 1.0
 """Seconds that a failed input may take from its dead letter back into the queue."""
 FULL_PATIENCE = 60.0
@@ -262,9 +265,13 @@ class Durable:
         push: Subscription | None = None
         try:
             push = await self._patiently(lambda: self._link.bus.subscribe(subject, on_push))
+            pause = FIRST_LOOK
             while (answer := await self._patiently(lambda: self._look(ref, index))) is None:
-                await woken.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await woken.wait()
                 woken.clear()
+                pause = min(2 * pause, LAST_LOOK)
             return answer
         finally:
             self._waiters.discard(woken)

@@ -19,6 +19,8 @@ def test_the_leader_of_the_queue_is_killed_while_inputs_are_handed_over(
     cluster: Cluster, path: str, full: bool
 ) -> None:
     size = 10_000 if full else 2_000
+    if not full:
+        shorten_leases("durable", "noted", 5.0)
     service = Service(f"{APP}::noted", 2).wait_ready()
     try:
         jobs = Subjects("main").stream("JOBS")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +25,47 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def limit_results(most: int) -> None:
-    """An operator's limit on the stream of results."""
+def edit_results(**changes: object) -> None:
+    """As an operator may do it to the stream of results."""
     link = DEFAULT.require("a test").link
     stream, api = link.subjects.stream("RES"), link.bus.queues.api
     config = link.portal.run(api.call(f"STREAM.INFO.{stream}"))["config"]
-    link.portal.run(api.call(f"STREAM.UPDATE.{stream}", {**config, "max_bytes": most}))
+    link.portal.run(api.call(f"STREAM.UPDATE.{stream}", {**config, **changes}))
 
 
 def test_a_result_that_finds_no_room_is_stored_when_there_is(path: str) -> None:
     durable.square.spawn(1).get(timeout=30)
-    limit_results(1)  # less than there is: everything is refused
+    edit_results(max_bytes=1)  # less than there is: everything is refused
     try:
         call = durable.logged.spawn(path, 7)
         until(lambda: Path(path).exists() and len(Path(path).read_text().split()) >= 2)  # it was run again
         with pytest.raises(TimeoutError):
             call.get(timeout=0.1)
     finally:
-        limit_results(-1)
+        edit_results(max_bytes=-1)
     assert call.get(timeout=30) == 7
+
+
+@pytest.fixture
+def never_pushed() -> Iterator[None]:
+    """Results are stored, and nobody is told: as when a server dies between the two."""
+    link = DEFAULT.require("a test").link
+    config = link.portal.run(link.bus.queues.api.call(f"STREAM.INFO.{link.subjects.stream('RES')}"))["config"]
+    edit_results(republish=None)
+    yield
+    edit_results(republish=config["republish"])
+
+
+@pytest.mark.usefixtures("never_pushed")
+def test_a_result_that_was_never_pushed_is_found(path: str) -> None:
+    call = durable.held.spawn(path)
+    until(Path(path + ".started").exists)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(call.get, 20)
+        with pytest.raises(TimeoutError):
+            call.get(timeout=0.3)
+        Path(path).touch()
+        assert waiting.result() == "done"
 
 
 def store_result(call: FunctionCall[Any], value: int) -> None:
