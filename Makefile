@@ -19,7 +19,7 @@ demo: $(VENV)/.installed ## Run examples/hello.py: starts a NATS server and work
 	$(BIN)/busfn run examples/hello.py --n 4 --name bus
 
 test: $(VENV)/.installed-dev ## Run the tests.
-	$(BIN)/pytest -q
+	$(BIN)/python scripts/run_tests.py
 
 bench: $(VENV)/.installed-bench ## Measure busfn and its peers, and write docs/bench; QUICK=1 takes about two minutes and writes nothing.
 ifdef QUICK
