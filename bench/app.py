@@ -39,6 +39,17 @@ def echo_large(payload: bytes) -> bytes:
     return payload if payload else str(os.getpid()).encode()
 
 
+@app.function(max_containers=WORKERS)
+def gated(folder: str) -> None:
+    """Does nothing; or, with a folder, holds its worker until there is a gate in it."""
+    if folder:
+        mark = Path(folder, str(os.getpid()))
+        mark.touch()
+        while not Path(folder, "gate").exists():
+            time.sleep(0.001)
+        mark.unlink()
+
+
 @app.function(max_containers=1, scaledown_window=0.05)
 def cold() -> int:
     return os.getpid()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 
 from bench import stack
-from bench.app import app, noop
+from bench.app import app, gated
 from bench.crowd import crowd
 from bench.processes import forget_peak, peak, resident
 from bench.rows.shared import Metrics, Params, seconds_of
-from bench.subject import Subject
+from bench.subject import WORKERS, Subject
 from busfn import App
 from busfn.streams import consumers
 
@@ -42,29 +46,45 @@ async def _calls(many: App, calls: int, width: int) -> None:
 
 
 def backlog(subject: Subject, params: Params) -> Metrics:
-    """Hand all inputs over while two workers take them; then wait until none is left."""
-    inputs = int(params["inputs"])
+    """With so many inputs in the queue and both workers held: hand more over; then let the workers do all of it."""
+    inputs, more = int(params["inputs"]), int(params["more"])
     forget_peak(os.getpid())
-    began = time.perf_counter()
-    noop.spawn_map(range(inputs))
-    accepted = time.perf_counter() - began
+    with _held_workers():
+        gated.spawn_map([""] * inputs)
+        took = seconds_of(lambda: gated.spawn_map([""] * more))
+        caller = peak(os.getpid())
+        began = time.perf_counter()
     while _left():
         time.sleep(0.02)
-    drained = time.perf_counter() - began
     return {
-        "accept": inputs / accepted,
-        "drain": inputs / drained,
-        "caller-rss": peak(os.getpid()),
+        "accept": more / took,
+        "drain": (inputs + more) / (time.perf_counter() - began),
+        "caller-rss": caller,
         "host-rss": resident(stack.host()),
         "workers-rss": max(resident(pid) for pid in stack.workers()),
         "server-rss": resident(stack.server()),
     }
 
 
+@contextmanager
+def _held_workers() -> Generator[None]:
+    """Nobody takes inputs of `gated` inside the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        gate = Path(folder, "gate")
+        for _ in range(WORKERS):
+            gated.spawn(folder)
+        while len(list(Path(folder).iterdir())) < WORKERS:
+            time.sleep(0.01)
+        yield
+        gate.touch()
+        while list(Path(folder).iterdir()) != [gate]:
+            time.sleep(0.001)
+
+
 def _left() -> int:
     """Inputs' messages that are queued or being worked on."""
     client = app.binding.require("backlog")
     link = client.link
-    jobs = consumers(link.subjects, "bench", "noop")[1]
+    jobs = consumers(link.subjects, "bench", "gated")[1]
     lag = link.portal.run(link.bus.queues.lag(jobs.stream, jobs.name))
     return lag.pending + lag.unsettled
