@@ -28,8 +28,10 @@ _WINDOW = 16
 """Chunks on the way at a time, either direction: bounds what sockets and servers have to hold."""
 _PATIENCE = 1.0
 _SILENCE = 5.0
-_MARK_TTL = 60.0
-"""Seconds after which the mark of a removal is void, whose owner died; nobody removes anything so late."""
+_MARK_TTL = 30.0
+"""Seconds after which the mark of a removal is void, whose owner died."""
+_LATE = 5.0
+"""Seconds after which its owner leaves it at that, far from the mark's end."""
 
 
 class NatsBlobs:
@@ -132,24 +134,33 @@ class NatsBlobs:
                 group.create_task(remove())
 
     async def _remove_unheld(self, name: str) -> None:
+        """Remove what nobody refers to. When somebody else is at it, wait and see: it may die before it is done."""
+        while not await self._held(name) and not await self._removed(name):
+            await self._unmarked(name)
+
+    async def _removed(self, name: str) -> bool:
         """First the mark, then a look for references, then the removal, of the mark as well.
 
         Who shares does it the other way round: first the reference, then a look for the mark. So either the one who
-        removes sees the reference, or the one who shares sees the mark, or all is gone already.
+        removes sees the reference, or the one who shares sees the mark, or all is gone already. False when it is to be
+        tried again once there is no mark.
         """
-        if await self._held(name):
-            return
         since = time.monotonic()
         try:
             await self._queues.enqueue(self._mark(name), b"", _expiry(_MARK_TTL))
         except SubjectFull:
-            return  # somebody else removes it
+            return False
         held = await self._held(name)
-        late = time.monotonic() - since > _MARK_TTL / 4 or not self._bus.connected
-        if not held and not late:
-            await self._queues.purge(self._stream, f"{self._prefix}.{name}.*")
-        elif held:
-            await self._queues.purge(self._stream, self._mark(name))
+        if not held and (time.monotonic() - since > _LATE or not self._bus.connected):
+            return False
+        await self._queues.purge(self._stream, self._mark(name) if held else f"{self._prefix}.{name}.*")
+        return True
+
+    async def _unmarked(self, name: str) -> None:
+        """Wait until a removal is over, or its mark void."""
+        async for _ in attempts(self._bus, 2 * _MARK_TTL):
+            if await self._queues.latest(self._stream, self._mark(name)) is None:
+                return
 
     async def _held(self, name: str) -> bool:
         """Whether there is a reference; one look, however many there are."""

@@ -115,3 +115,12 @@ async def test_what_a_dead_writer_left_unfinished_is_completed(bus: NatsBus) -> 
         await bus.blobs.get("c", 3, DIGEST)
     assert await share(bus.blobs, "alive") == 3
     assert await bus.blobs.get("c", 3, DIGEST) == DATA
+
+
+async def test_what_a_dead_remover_left_unfinished_is_completed(bus: NatsBus) -> None:
+    """As when a worker is killed after it has set the mark, and the next to have its message gives it up again."""
+    await share(bus.blobs, "old")
+    await bus.queues.purge(STREAM, f"{PREFIX}.c.ref.old")
+    await bus.queues.enqueue(f"{PREFIX}.c.removing", b"", {"Nats-TTL": "1s"})
+    await bus.blobs.release("c", "old")
+    assert await stored(bus) == []

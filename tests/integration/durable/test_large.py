@@ -27,7 +27,7 @@ def contents() -> set[str]:
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60  # a worker that is killed while it removes something is waited for, 30 s
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
