@@ -280,7 +280,7 @@ class NatsQueues:
         try:
             await self.api.call(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
         except ApiError as error:
-            if error.code != NOT_DELETED:  # it was settled just now
+            if error.code not in NOT_DELETED:  # it was settled, or deleted, just now
                 raise
 
     async def lag(self, stream: str, consumer: str) -> Lag:

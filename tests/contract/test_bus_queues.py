@@ -459,6 +459,14 @@ async def test_withdrawn_messages_are_gone(bus, jobs, collect, count):
     assert (await bus.queues.lag(jobs, "c")).pending == 0
 
 
+async def test_the_same_may_be_withdrawn_by_several_at_a_time(bus, jobs):
+    await consumer(bus, jobs)
+    for _ in range(12):
+        await bus.queues.enqueue(f"{jobs}.f.two", b"")
+    await asyncio.gather(*(bus.queues.withdraw(jobs, f"{jobs}.f.two") for _ in range(4)))
+    assert await bus.queues.subjects(jobs, f"{jobs}.>") == []
+
+
 async def test_what_was_given_back_does_not_wait_because_something_else_is_withdrawn(bus, jobs, collect):
     """A purge would make it wait for its lease of 30 s."""
     await consumer(bus, jobs)
