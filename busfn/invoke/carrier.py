@@ -113,7 +113,10 @@ class Carrier:
         call = parcel.call
         reference = f"{call.call}.{call.index}"
         parcel.call = call.copy(payload=await stow(self._link.bus, call.payload, reference=reference))
-        self._offer(parcel)
+        if self._channel is None:  # the consumer has left, and what it had sent was withdrawn
+            await discard(self._link.bus, parcel.call.payload)
+        else:
+            self._offer(parcel)
 
     def _offer(self, parcel: _Parcel, select: tuple[int, int] | None = None) -> None:
         self._waiting.append((parcel, self._message(parcel.call, select)))

@@ -145,6 +145,15 @@ def test_a_map_that_is_left_leaves_no_arguments(path: str) -> None:
     wait_for(lambda: not contents() - before, "the arguments stay")
 
 
+def test_so_does_one_that_is_left_while_it_sends(path: str) -> None:
+    before = contents()
+    values = [os.urandom(4 * MIB) for _ in range(24)]
+    results = iter(durable.weighed.map([path] * 24, ["good"] * 24, values))
+    assert next(results) == 4 * MIB
+    del results
+    wait_for(lambda: not contents() - before, "the arguments stay")
+
+
 def test_arguments_stay_as_long_as_another_call_needs_them(path: str) -> None:
     before, value = contents(), os.urandom(5 * MIB)
     first, second = durable.held.spawn(path, value), durable.held.spawn(path, value)  # one worker: one by one
