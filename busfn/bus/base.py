@@ -212,6 +212,7 @@ class Queues(Protocol):
     ) -> Puller:
         """Ask for at most ``capacity()`` unhandled deliveries at a time, now and whenever `Puller.wake` is called.
 
+        A delivery that comes when there is no room for it any more is the handler's to refuse.
         A consumer that is not there, or not any more, is made.
         ``done`` is told each delivery that was handled or refused. ``inbox``: where they come, and others may watch.
         """

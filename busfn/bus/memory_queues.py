@@ -69,7 +69,7 @@ class MemoryPuller:
 
     def _arrive(self, delivery: Delivery) -> None:
         self._coming -= 1
-        if self._stopped or self._capacity() < 1:
+        if self._stopped:
             self._queues.settle(delivery.token, Verdict.NAK)
         else:
             self._handler(delivery)

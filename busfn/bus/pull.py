@@ -151,7 +151,7 @@ class NatsPuller:
         self._asked = max(0, self._asked - 1)
         place = read_token(message.reply)
         delivery = Delivery(message, message.reply, *place)
-        if self._stopped or self._capacity() < 1:
+        if self._stopped:
             self._queues.settle(message.reply, Verdict.NAK)
         else:
             self._handler(delivery)

@@ -185,7 +185,7 @@ class Conversation:
             self._on_answer(answer, message.reply)
             return
         if answer.status is Status.UNREAD:
-            self._act(self._liveness.unread())
+            self._act(self._liveness.unread(answer.sequence))
             return
         self._liveness.beat(time.monotonic(), answer.sequence)
         if answer.status is Status.LOST and not answer.count:

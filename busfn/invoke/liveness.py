@@ -52,10 +52,15 @@ class Liveness:
         self.silent_sends += 1
         self.copies += 1
 
-    def unread(self) -> Action:
-        """A worker came to a copy of it so late that it did not run it; another one may be on its way, or run."""
+    def unread(self, sequence: int = 0) -> Action:
+        """A worker came to a copy of it so late that it did not run it; another one may be on its way, or run.
+
+        ``sequence`` is the place where this copy was queued, if it was.
+        """
         self.copies -= 1
         self.silent_sends = 0
+        if sequence == self.sequence:
+            self.sequence = 0
         return Action.NOTHING if self.copies > 0 or self.running or self.sequence else Action.RESEND
 
     def due(self, now: float) -> Action:

@@ -109,9 +109,10 @@ def send_back(bus: Bus, reply: str, call: str, index: int, count: int, worker: s
         bus.publish(reply, b"", lost.headers())
 
 
-def decline(bus: Bus, call: Call, worker: str = "") -> None:
-    """Tell a caller that we came to its call too late to run it: it is to send it again, unless it has."""
-    unread = Answer(status=Status.UNREAD, payload=EMPTY, call=call.call, worker=worker)
+def decline(bus: Bus, call: Call, worker: str = "", sequence: int = 0) -> None:
+    """Tell a caller that we came too late to its call, or (with ``sequence``) to its place in the overflow stream, to
+    run it: it is to send it again, unless it has."""
+    unread = Answer(status=Status.UNREAD, payload=EMPTY, call=call.call, sequence=sequence, worker=worker)
     bus.publish(call.reply, b"", unread.headers())
 
 

@@ -288,6 +288,11 @@ def gripping(folder: str, name: str, seconds: float) -> int:
     return grip(folder, name, seconds)
 
 
+@app.function(max_containers=1)
+def lonely_gripping(folder: str, name: str, seconds: float) -> int:
+    return grip(folder, name, seconds)
+
+
 @app.function(min_containers=3, max_containers=3)
 def often_gripping(folder: str, name: str, seconds: float) -> int:
     return grip(folder, name, seconds)

@@ -114,14 +114,18 @@ class Intake:
             self._background.spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
 
     def _on_delivery(self, kind: Kind, lease: float, delivery: Delivery) -> None:
-        if self._pulse.unread() > MOST_OF_A_LEASE * lease:
+        unread = self._pulse.unread()
+        if unread > MOST_OF_A_LEASE * lease:
             return  # somebody else has it by now, or will when its lease is over
-        if self._held.room() <= 0:
-            self._bus.queues.settle(delivery.token, Verdict.NAK)
-            return
         call = admit(self._link, delivery.message, reply="", durable=kind is Kind.JOB)
         if call is None:
             self._turn_away(kind, delivery)
+        elif kind is Kind.OVERFLOW and unread >= RESENT_AFTER and not call.foreign:
+            # Its caller may never have heard that it is queued.
+            decline(self._bus, call, self._worker, delivery.sequence)
+            self._bus.queues.settle(delivery.token, Verdict.ACK)
+        elif self._held.room() <= 0:
+            self._bus.queues.settle(delivery.token, Verdict.NAK)
         elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
             self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from busfn.bus.base import ConsumerSpec, Message
 from busfn.invoke import liveness
 from busfn.invoke.liveness import SILENCE
 from busfn.protocol.control import Cover
+from busfn.protocol.envelope import Answer, Call, Status, read_answer
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -48,7 +50,33 @@ def test_what_was_sent_again_meanwhile_runs_once(
         call.result(timeout=60)
     deaf = holder.result(timeout=60)
     eventually(lambda: calls.gripping.remote(folder, "last", 0) == deaf)  # it has read what came before
-    assert {name: count for name, count in runs(folder).items() if name != "last" and count > 1} == {}
+    twice = {name: count for name, count in runs(folder).items() if name != "last" and count > 1}
+    assert twice == {}, sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_what_waited_unread_in_the_queue_goes_back_to_its_caller(
+    folder: str, threads: ThreadPoolExecutor, eventually: Eventually
+) -> None:
+    """Its caller may never have heard that it was queued, and may have sent it again."""
+    link, function = calls.app.binding.require("a test").link, calls.lonely_gripping
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+
+    async def queue_a_call() -> int:
+        channel = link.bus.channel(lambda message: answers.put(read_answer(message.headers, message.body)))
+        arguments = link.codecs.encode([[folder, "queued", 0], {}], scope="", what="")
+        call = Call(call="queued", payload=arguments, reply=channel.subject)
+        subject = link.subjects.overflow(calls.app.name, "lonely_gripping")
+        return await link.bus.queues.enqueue(subject, arguments.body, call.headers())
+
+    function.remote(folder, "first", 0)  # from now on its worker waits for what is queued
+    holder = threads.submit(function.remote, folder, "holder", SILENCE + 1)
+    eventually(lambda: begun(folder, "holder"))
+    sequence = link.portal.run(queue_a_call())
+    holder.result(timeout=60)
+    answer = answers.get(timeout=10)
+    assert (answer.status, answer.sequence) == (Status.UNREAD, sequence)
+    assert function.remote(folder, "last", 0)
+    assert not begun(folder, "queued")
 
 
 def test_what_was_delivered_again_meanwhile_runs_once(

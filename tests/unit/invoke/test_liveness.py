@@ -176,6 +176,21 @@ def test_a_copy_that_comes_back_unread_is_left_while_it_is_known_where_another_i
     assert call().unread() is Action.NOTHING
 
 
+def test_a_call_that_comes_back_unread_from_its_place_in_the_queue_is_sent_again():
+    call = queued()
+    assert call.unread(call.sequence) is Action.RESEND
+
+
+def test_of_two_queued_copies_the_one_that_comes_back_unread_is_left():
+    call = queued()
+    assert call.unread(call.sequence + 1) is Action.NOTHING
+    call = queued()
+    call.sent(NOW + SILENCE)
+    call.beat(NOW + SILENCE, call.sequence + 1)
+    assert call.unread(call.sequence) is Action.NOTHING
+    assert call.unread() is Action.RESEND
+
+
 def test_a_copy_that_comes_back_unread_shows_that_somebody_is_there():
     call = sent()
     for number in range(2 * SILENT_LIMIT):

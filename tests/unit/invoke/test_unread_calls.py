@@ -19,7 +19,7 @@ from busfn.protocol.envelope import Answer, Call, Status, read_call
 from busfn.protocol.names import Target
 from busfn.protocol.subjects import Subjects
 from busfn.sync import LoopThread
-from busfn_services.handon import decline
+from busfn_services.handon import beat, decline
 
 TARGET = Target("app", "f")
 EMPTY = Payload(content_type="", body=b"")
@@ -57,8 +57,12 @@ class Site:
         """So long that the call is sent again."""
         self._do(lambda: self.conversation.check(time.monotonic() + SILENCE + 1, hearing=True))
 
-    def decline(self, copy: int) -> None:
-        self._do(lambda: decline(self.theirs, self.copies[copy], "w1"))
+    def decline(self, copy: int, sequence: int = 0) -> None:
+        self._do(lambda: decline(self.theirs, self.copies[copy], "w1", sequence))
+
+    def queue(self, copy: int, sequence: int) -> None:
+        call = self.copies[copy]
+        self._do(lambda: beat(self.theirs, call.reply, call.call, sequence=sequence))
 
     def answer(self, copy: int) -> None:
         ok = Answer(status=Status.OK, payload=EMPTY, call="c1")
@@ -110,6 +114,20 @@ def test_when_all_copies_come_back_it_is_sent_once_more(site: Site):
     site.decline(0)
     site.decline(1)
     assert len(site.copies) == 3
+
+
+def test_a_call_that_lay_unread_in_a_queue_is_sent_again(site: Site):
+    site.queue(0, sequence=7)
+    site.decline(0, sequence=7)
+    assert len(site.copies) == 2
+
+
+def test_a_copy_whose_place_in_a_queue_was_never_told_comes_back_while_another_is_out(site: Site):
+    site.fall_silent()
+    site.decline(0, sequence=7)
+    assert len(site.copies) == 2
+    site.answer(1)
+    assert len(site.answers) == 1
 
 
 def test_a_copy_that_comes_back_after_the_answer_is_of_no_interest(site: Site):
