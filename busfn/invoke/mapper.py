@@ -61,7 +61,7 @@ class Mapping:
         self._target = target
         self._call = call
         self._options = options
-        self._window = Window(ordered=options.ordered, chunked=options.chunked)
+        self._window = Window(ordered=options.ordered, chunked=options.chunked, total=options.total)
         self._mailbox: Mailbox[Event] = Mailbox()
         self._carrier = Carrier(link, target, self._mailbox.put)
         self._exhausted = False

@@ -14,12 +14,16 @@ from typing import Any
 
 TARGET_WORK = 0.020
 """Seconds of work a message should hold."""
+LEAST_WORK = 0.002
+"""Seconds of work that a message holds at the end of a map, when there is so much: all workers shall end together."""
 MOST_INPUTS = 4096
 """Inputs in a message at the most."""
 MOST_BYTES = 256 * 1024
 """Bytes a message should hold at the most, judged by the ones before."""
 GROWTH = 8
 """How much larger than the last a message may be."""
+SHARES = 2
+"""Messages into which each worker's part of what is left is divided at the least."""
 MESSAGES_A_WORKER = 4
 AHEAD = 0.010
 """Seconds of work for each worker that may be out, where short inputs travel alone."""
@@ -72,6 +76,8 @@ class Window:
 
     ordered: bool
     chunked: bool = True
+    total: int | None = None
+    """How many inputs there will be, when that is known."""
     workers: set[str] = field(default_factory=set[str])
     _out: dict[int, Outbound] = field(default_factory=dict[int, Outbound])
     _firsts: list[int] = field(default_factory=list[int])
@@ -101,9 +107,18 @@ class Window:
             return 0
         if not self.chunked or self._mean is None:
             return 1
-        wanted = TARGET_WORK / self._mean if self._mean > 0 else MOST_INPUTS
         fitting = MOST_BYTES / self._input_bytes if self._input_bytes else MOST_INPUTS
-        return max(1, int(min(wanted, fitting, MOST_INPUTS, max(self._last_size, 1) * GROWTH)))
+        return max(1, int(min(self._wanted(self._mean), fitting, MOST_INPUTS, max(self._last_size, 1) * GROWTH)))
+
+    def _wanted(self, mean: float) -> float:
+        """Inputs that make a message long enough, and short enough when few are left."""
+        if mean <= 0:
+            return MOST_INPUTS
+        wanted = TARGET_WORK / mean
+        if self.total is None:
+            return wanted
+        share = (self.total - self._next_in) / (SHARES * max(1, len(self.workers)))
+        return min(wanted, max(share, LEAST_WORK / mean))
 
     def _most_messages(self) -> int:
         most = max(LEAST_MESSAGES, MESSAGES_A_WORKER * len(self.workers))

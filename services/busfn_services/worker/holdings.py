@@ -53,7 +53,7 @@ class Holdings:
     def soon(self) -> float | None:
         """Seconds until a message may be asked for ahead of its turn; None when that is not to be foreseen."""
         mean = self._limiter.mean
-        if mean is None or mean > FORESEEN or self._limiter.messages != self._limiter.slots:
+        if mean is None or mean > FORESEEN or not self._jobs:
             return None
         return self._work() - SOON
 

@@ -9,7 +9,7 @@ from busfn_services.flight import SLOTS
 MOST_WORK = 0.002
 """Seconds of estimated work that may be held beyond the free slots."""
 SOON = 0.005
-"""Seconds before its turn that the next message is asked for: what a busy bus takes to bring it."""
+"""Seconds before their turn that further messages are asked for: what a busy bus takes to bring them."""
 MOST_MESSAGES = 64
 FORESEEN = 0.1
 """Seconds up to which the end of an input is foretold from how long others took."""
@@ -31,6 +31,8 @@ class Limiter:
     mean: float | None = None
     """Mean run time of an input, in seconds; None before the first."""
     _taken: int = 0
+    _size: int = 1
+    """Inputs of the last message."""
 
     def room(self) -> int:
         """Messages that may be taken now."""
@@ -43,17 +45,21 @@ class Limiter:
         return max(0, free, int(min(spare, MOST_MESSAGES - self.messages)))
 
     def ahead(self, work: float) -> int:
-        """Messages that may be asked for before the one that runs is done: one, when ``work`` seconds of it are left.
+        """Messages that may be asked for before the ``work`` seconds that are held are done: as many, if they are like
+        the last one, as fill the time until they are here.
 
-        By the time the next message is here, its turn has come. Only for short inputs, whose end can be foretold.
+        Only for short inputs, whose end can be foretold.
         """
-        short = self.mean is not None and self.mean <= FORESEEN
-        return int(short and not self.once and self.messages == self.slots and work <= SOON)
+        if self.once or not self.mean or self.mean > FORESEEN or work > SOON:
+            return 0
+        missing = (SOON - work) / (self.mean * self._size)
+        return max(0, 1 + int(min(missing, MOST_MESSAGES - 1 - self.messages)))
 
     def take(self, inputs: int) -> None:
         """A message with so many inputs was taken."""
         self.messages += 1
         self._taken = 1
+        self._size = max(1, inputs)
         self.inputs += inputs
 
     def shed(self, inputs: int) -> None:

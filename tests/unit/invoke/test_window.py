@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from busfn.invoke.window import (
     GROWTH,
     LEAST_MESSAGES,
+    LEAST_WORK,
     MESSAGES_A_WORKER,
     MOST_BYTES,
     MOST_INPUTS,
+    SHARES,
     TARGET_WORK,
     Block,
     Outbound,
@@ -409,6 +411,36 @@ def test_means_that_fade_to_nothing_fill_a_message():
         window.ran("w", 0.0)
         assert 1 <= window.size() <= MOST_INPUTS
     assert window.size() == MOST_INPUTS
+
+
+@given(st.floats(1e-5, 0.01), st.integers(1, 20_000), st.integers(1, 8))
+def test_messages_get_shorter_at_the_end_so_that_all_workers_end_together(mean, total, workers):
+    window = measured(mean)
+    window.total = total
+    window.workers.update(f"w{n}" for n in range(workers - 1))
+    while left := total - window.sent:
+        size = min(window.size(), left)
+        assert size <= max(1, LEAST_WORK / mean, left / (SHARES * workers))
+        out = window.send(size)
+        window.receive(block(out.first, out.count))
+        taken(window)
+
+
+def test_no_message_is_shortened_to_next_to_nothing():
+    window = measured(1e-6)
+    window.total = MOST_INPUTS + 1000
+    window.send(MOST_INPUTS)
+    window.receive(block(0, MOST_INPUTS))
+    taken(window)
+    assert window.size() == int(LEAST_WORK / 1e-6)
+
+
+def test_more_inputs_than_were_announced_are_sent_as_well():
+    window = measured(1.0)
+    window.total = 1
+    for _ in range(3):
+        assert window.size() == 1
+        window.send(1)
 
 
 def test_work_that_turns_long_shrinks_messages():

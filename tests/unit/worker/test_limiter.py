@@ -176,10 +176,31 @@ def test_the_next_message_is_asked_for_shortly_before_its_turn():
     assert (limiter.ahead(2 * SOON), limiter.ahead(SOON), limiter.ahead(0.0)) == (0, 1, 1)
 
 
-def test_one_message_ahead_is_enough():
+def test_one_message_ahead_is_enough_when_it_is_long():
     limiter = ready_to_look_ahead()
+    assert limiter.ahead(0.0) == 1
     limiter.take(1)
-    assert limiter.ahead(0.0) == 0
+    assert limiter.ahead(2 * 0.01) == 0
+
+
+def test_as_many_are_asked_for_as_fill_the_time_until_they_are_here():
+    limiter = ready_to_look_ahead(SOON / 5)
+    assert [limiter.ahead(part * SOON / 5) for part in (4.5, 3.5, 0.5)] == [1, 2, 5]
+
+
+def test_further_messages_are_expected_to_be_like_the_last_one():
+    limiter = ready_to_look_ahead(SOON / 5)
+    limiter.take(100)
+    assert limiter.ahead(0.0) == 1
+
+
+@given(means, st.integers(1, 4096), st.floats(0, 1), st.integers(0, MOST_MESSAGES))
+def test_never_more_is_asked_for_than_may_be_held(mean, size, work, messages):
+    limiter = Limiter()
+    limiter.observe(mean)
+    for _ in range(messages):
+        limiter.take(size)
+    assert 0 <= limiter.ahead(work) <= MOST_MESSAGES - messages
 
 
 def test_nothing_is_foretold_of_long_or_unknown_inputs():
