@@ -56,8 +56,9 @@ def run(request: RunRequest, console: Console) -> int:
         return _exit_code(exit_, console)
     except BaseException as error:
         if isinstance(error, BrokenPipeError) and nobody_reads():
-            raise  # typer ends quietly
-        console.error(describe(error))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is flushed at the end
+        else:
+            console.error(describe(error))
         return EXIT_FAILURE
 
 

@@ -8,19 +8,17 @@ import dataclasses
 import traceback
 from typing import cast
 
-import typer
-
 import busfn
 import busfn_cli
 import busfn_services
 from busfn.errors import Error
 from busfn.tracebacks import files_of, user_traceback
 
-_DRIVEN = ("/site-packages/nats/", "/site-packages/cloudpickle/")
+_DRIVEN = ("/site-packages/nats/", "/site-packages/cloudpickle/", "/site-packages/typer/")
 """Packages that only we call; importing them here would cost every run its start-up time."""
 _GENERATED = "<string>"
 """Where the methods of data classes come from. A user's data class that refuses something does so in a file."""
-_is_one_of_ours = files_of(busfn, busfn_services, busfn_cli, asyncio, concurrent.futures, dataclasses, typer)
+_is_one_of_ours = files_of(busfn, busfn_services, busfn_cli, asyncio, concurrent.futures, dataclasses)
 
 
 def describe(error: BaseException) -> str:

@@ -37,6 +37,12 @@ def test_the_only_entrypoint_is_run_with_its_options(cli):
     assert (ended.code, ended.out, ended.err) == (0, "HELLO BUS 16 [0, 1, 4, 9]\n", "")
 
 
+def test_without_options_its_defaults_hold(cli):
+    cli.script("hello.py", HELLO)
+    ended = cli("run", "hello.py")
+    assert (ended.code, ended.out, ended.err) == (0, f"hello world 100 {[x * x for x in range(10)]}\n", "")
+
+
 def test_help_behind_the_reference_is_about_the_entrypoint(cli):
     cli.script("hello.py", HELLO)
     ended = cli("run", "hello.py", "--help")

@@ -109,11 +109,15 @@ def test_commands_whose_reader_has_left_end_quietly(up, app: str, script: Callab
     up.busfn("deploy", path)
     commands = (
         ["app", "list", "--json"], ["app", "describe", app],
-        ["run", "--env", "elsewhere", path], ["run", "--env", "elsewhere", f"{path}::f"],
+        ["run", "--env", "elsewhere", path], ["run", "--env", "elsewhere", f"{path}::f"], ["run", path],
     )  # fmt: skip
+    elsewhere = {**os.environ, "BUSFN_ENV": "elsewhere"}
     for command in commands:
+        env = elsewhere if command == ["run", path] else None
         reader, writer = os.pipe()
         os.close(reader)
-        done = subprocess.run([BUSFN, *command], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(
+            [BUSFN, *command], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False, env=env
+        )
         os.close(writer)
         assert (done.returncode, done.stderr) == (1, b""), command

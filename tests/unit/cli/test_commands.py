@@ -15,7 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from busfn_cli.commands.root import build
-from busfn_cli.main import with_default
+from busfn_cli.main import is_plain_run, with_default
 
 BUSFN = str(Path(sys.executable).parent / "busfn")
 
@@ -107,3 +107,21 @@ def test_run_may_be_left_out_behind_worker() -> None:
     assert with_default(["worker", "app.py", "-n", "2"]) == ["worker", "run", "app.py", "-n", "2"]
     for given in (["worker"], ["worker", "list"], ["worker", "--help"], ["run", "app.py"], []):
         assert with_default(given) == given
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("run app.py", True),
+        ("run app.py::f --x 4 -q", True),
+        ("run app.py --help", True),
+        ("run -q app.py", False),
+        ("run -m app", False),
+        ("run --help", False),
+        ("run", False),
+        ("serve app.py", False),
+        ("", False),
+    ],
+)
+def test_a_run_without_options_of_its_own_needs_no_parser(line: str, plain: bool) -> None:
+    assert is_plain_run(line.split()) == plain

@@ -122,3 +122,10 @@ def test_functions_do_not_run_while_their_arguments_are_parsed():
         raise AssertionError("it ran")
 
     assert parse_arguments(function, ["--x", "2"], "busfn run a.py") == ((), {"x": 2})
+
+
+def defaults(count: int = 3, payload: bytes = b"", **rest: int): ...
+
+
+def test_without_a_command_line_the_defaults_hold_whatever_their_types():
+    assert parse_arguments(defaults, [], "busfn run a.py") == ((), {})
