@@ -51,7 +51,7 @@ class Outcomes:
     def __init__(self, context: Context, spec: FunctionSpec) -> None:
         self._context = context
         self._spec = spec
-        self._function = f"{module_name(spec)}:{spec.name}"
+        self._function = " ".join(f"{module_name(spec)}:{spec.name}".split())  # a file's name may have line breaks
 
     async def store(self, call: Call, *answers: Answer) -> None:
         """Store outcomes of a message's inputs, in one go; an answer with a count is the same failure for so many."""
@@ -68,8 +68,8 @@ class Outcomes:
         await sweep(self._context.bus, self._context.subjects, self._spec.app, self._spec.name, call)
 
     async def _store(self, call: Call, answers: Sequence[Answer]) -> None:
-        failed = [answer for answer in answers if answer.status is Status.ERROR]
-        await asyncio.gather(*(self._bury(call, answer) for answer in failed))
+        if failed := [answer for answer in answers if answer.status is Status.ERROR]:
+            await asyncio.gather(*(self._bury(call, answer) for answer in failed))
         stowed = [await self._stow(answer) for answer in answers]
         stored = await self._context.bus.queues.enqueue_each([self._message(call, answer) for answer in stowed])
         for answer, kept in zip(stowed, stored, strict=True):
@@ -78,12 +78,14 @@ class Outcomes:
 
     async def _stow(self, answer: Answer) -> Answer:
         payload = await stow(self._context.bus, answer.payload, ttl=RETENTION)
-        return answer.copy(payload=payload, function=self._function)
+        return answer if payload is answer.payload else answer.copy(payload=payload)
 
     def _message(self, call: Call, answer: Answer) -> Outgoing:
         subject = self._context.subjects.result(self._spec.app, call.call, answer.index)
         # Without an id: the subject takes one message only, and a dead letter that is retried stores a second result.
-        return Outgoing(subject=subject, body=answer.payload.body, headers=answer.headers(), msg_id="")
+        headers = answer.headers()
+        headers[h.FUNCTION] = self._function
+        return Outgoing(subject=subject, body=answer.payload.body, headers=headers, msg_id="")
 
     async def _came_second(self, call: Call, answer: Answer) -> None:
         """Somebody else has stored a result first: it is the one that counts, and a success needs no dead letter.
