@@ -15,7 +15,7 @@ from functools import partial
 from typing import cast
 
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
-from busfn.errors import Error, ProtocolError, QueueFull
+from busfn.errors import Error, ProtocolError
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
@@ -23,17 +23,18 @@ from busfn.protocol.envelope import Call
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import Entry, FlightTable, Kind
-from busfn_services.handon import RESENT_AFTER, admit, decline, failure_answer, hand_on, refuse, send_back, unfit
+from busfn_services.handon import RESENT_AFTER, admit, decline, failure_answer, hand_on, refuse, unfit
 from busfn_services.outcomes import Outcomes
 from busfn_services.pulse import Pulse
 from busfn_services.worker.background import Background
-from busfn_services.worker.holdings import CUT_AFTER, Holdings
+from busfn_services.worker.holdings import Holdings
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
 from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
 from busfn_services.worker.membership import Membership
 from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet
+from busfn_services.worker.relief import Relief
 from busfn_services.worker.starts import Ruling, Starts, lost_hosts, may_be_lost
 
 MOST_OF_A_LEASE = 0.9
@@ -62,11 +63,11 @@ class Intake:
         self._pulse = Pulse(link.bus, self._note_hearing, self._membership.held_up)
         self._asking = False
         self._foresight: asyncio.TimerHandle | None = None
-        self._relief: asyncio.TimerHandle | None = None
         self.on_finished: Callable[[], None] | None = None
         """Called after every finished job."""
         self._starts = Starts(link.bus, link.subjects, spec)
         self.outbox = Outbox(link, spec, table, worker, self._background, self, self._starts)
+        self._relief = Relief(link, spec, table, self._held, self.outbox, self._background, self._starts)
 
     async def start(self) -> None:
         """Pull from both queues and join the queue group."""
@@ -162,12 +163,11 @@ class Intake:
             return
         self._held.take(job)
         self._ask_for_more()
-        if self._relief is None:
-            self._relief = self._link.portal.loop.call_later(CUT_AFTER, self._relieve)
+        self._relief.watch()
         if self._spec.is_generator:
             self._open_outlet(job)
         if self._spec.single_use_containers:
-            self._give_away(job, keep=1)
+            self._relief.give_away(job, keep=1)
         if job.suspect or call.payload.blob is not None:
             self._background.spawn(self._prepare(job))
         else:
@@ -199,7 +199,7 @@ class Intake:
             self._bus.queues.settle(job.token, Verdict.NAK, delay=TURN_PAUSE)
             self._link.portal.loop.call_soon(self.forget, job)
         elif ruling is Ruling.DIVIDE:
-            self._divide(job)
+            self._relief.divide(job)
         elif failure is not None:
             self._fail(job, failure)
         else:
@@ -209,19 +209,6 @@ class Intake:
         low, high = job.call.select or (0, job.call.count)
         answer = failure_answer(self._link.codecs, job.call, job.call.index + low, error, high - low)
         self.outbox.send_now(job, [answer])
-
-    def _divide(self, job: Job) -> None:
-        """Queue the halves of a chunk, so that those of its inputs that are innocent get away from the one that is not.
-
-        They count as lost before, and are run input by input.
-        """
-        rest = self._held.cut(job)
-        if rest is not None:
-            job.wire = job.wire.copy(crashes=max(1, job.wire.crashes))  # each is looked up when it comes
-            low, middle, high = rest[0], sum(rest) // 2, rest[1]
-            self._give_back(job, (middle, high))
-            self._give_back(job, (low, middle))
-        self.outbox.send_now(job, [])
 
     def _open_outlet(self, job: Job) -> None:
         outlet = job.outlet = Outlet(self._link.codecs, job.call, self._worker)
@@ -266,59 +253,6 @@ class Intake:
                 puller.wake()
         else:
             self._foresight = self._link.portal.loop.call_later(soon, self._look_ahead)
-
-    def _relieve(self) -> None:
-        """Let others have what waits here behind a body that takes longer than was foreseen."""
-        for job in self._held.trapped():
-            self._give_away(job)
-        for job in self._held:
-            self.outbox.answer_ready(job)
-        pause = self._held.next_look()
-        self._relief = None if pause is None else self._link.portal.loop.call_later(pause, self._relieve)
-
-    def _give_away(self, job: Job, keep: int = 0) -> None:
-        """Give the unstarted inputs of a message back to the queue, or the whole message when none was started."""
-        rest = self._held.cut(job, keep)
-        if rest is None:
-            return
-        if rest[0] > job.begin:
-            if job.kind is Kind.JOB:
-                self._give_back(job, rest)
-            else:
-                send_back(self._bus, job.call.reply, job.call.call, job.call.index + rest[0], rest[1] - rest[0])
-                self._table.shortened(job.slot, rest[0])
-            return
-        job.returned = True
-        if job.kind is Kind.DIRECT:
-            self._background.spawn(self._hand_on(job))
-            return
-        self._bus.queues.settle(job.token, Verdict.NAK)
-        # Nobody shall put it back again when we die, once that was written.
-        self._link.portal.loop.call_soon(self._table.clear, job.slot)
-
-    async def _hand_on(self, job: Job) -> None:
-        await hand_on(self._link, self._spec.app, self._spec.name, job.wire)
-        if job in self._held:
-            self._table.clear(job.slot)
-
-    def _give_back(self, job: Job, rest: tuple[int, int]) -> None:
-        """Queue a part of a message for others; the message is not settled before that was done."""
-        job.given_back = self._background.spawn(self._queue_part(job.given_back, job, rest))
-
-    async def _queue_part(self, before: asyncio.Task[None] | None, job: Job, rest: tuple[int, int]) -> None:
-        if before is not None:
-            await before
-        try:
-            sequence = await self.outbox.queue_further(job, job.wire.copy(select=rest), rest[0])
-            if job.lost:
-                await self._starts.suspect(job.call.call, sequence)
-        except QueueFull:
-            if job.cancelled:
-                return
-            if self._spec.single_use_containers or not self._held.restore(job, rest):
-                raise
-        else:
-            self._table.shortened(job.slot, rest[0])
 
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
