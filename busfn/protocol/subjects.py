@@ -87,9 +87,9 @@ class Subjects:
         """Told when the registry has changed."""
         return self._make("registry")
 
-    def wakes(self, app: str) -> str:
-        """Headers of what is queued for an app, as it is stored."""
-        return self._make("wake", app, ">")
+    def wakes(self, app: str, function: str) -> tuple[str, str]:
+        """Headers of what is queued for a function, interactive and durable, as it is stored."""
+        return self._make("wake", app, function), self._make("wake", app, function, "*")
 
     def cover(self, app: str, function: str) -> str:
         """Told to a function's workers while somebody takes its calls for them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import busfn
 
@@ -17,3 +18,8 @@ def square(x: int) -> int:
 @app.function(scaledown_window=0.05, max_containers=1)
 def pid() -> int:
     return os.getpid()
+
+
+@app.function(scaledown_window=0.05, max_containers=1)
+def lonely(seconds: float) -> None:
+    time.sleep(seconds)

@@ -70,7 +70,7 @@ def test_what_is_kept_by_nobody_is_captured_by_no_stream(kind):
 
 
 @given(environments, names, functions, names)
-def test_what_waits_is_captured_by_its_stream_and_told_to_the_controllers_of_its_app(subjects, app, function, call):
+def test_what_waits_is_captured_by_its_stream_and_told_to_whoever_serves_the_function(subjects, app, function, call):
     specs = by_name(subjects)
     for kind, subject in (("JOBS", subjects.job(app, function, call)), ("OVF", subjects.overflow(app, function))):
         spec = specs[subjects.stream(kind)]
@@ -78,8 +78,9 @@ def test_what_waits_is_captured_by_its_stream_and_told_to_the_controllers_of_its
         source, destination, headers_only = spec.republish
         assert (source, headers_only) == (spec.subjects[0], True)
         told = destination.removesuffix(">") + subject.removeprefix(source.removesuffix(">"))
-        assert matches(subjects.wakes(app), told)
-        assert not matches(subjects.wakes(f"{app}x"), told)
+        assert [matches(pattern, told) for pattern in subjects.wakes(app, function)] == [kind == "OVF", kind == "JOBS"]
+        assert not any(matches(pattern, told) for pattern in subjects.wakes(f"{app}x", function))
+        assert not any(matches(pattern, told) for pattern in subjects.wakes(app, f"{function}x"))
 
 
 @given(environments)

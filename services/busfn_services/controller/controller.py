@@ -1,4 +1,4 @@
-"""The functions of an environment that are served here, what wakes them, and what is told of them."""
+"""The functions of an environment that are served here, what is known of their workers, and what is told of them."""
 
 from __future__ import annotations
 
@@ -114,18 +114,9 @@ class Controller:
     async def _listen(self, app: str) -> None:
         bus, subjects = self._context.bus, self._context.subjects
         self._ears[app] = [
-            await bus.subscribe(subjects.wakes(app), self._on_wake),
             await bus.subscribe(subjects.question("stats", app), self._on_question),
             await bus.subscribe(subjects.question("cover", app), self._on_cover),
         ]
-
-    def _on_wake(self, message: Message) -> None:
-        """What was stored under ``ovf.`` or ``job.``: the latter has the call's id behind the function."""
-        app, *rest = message.subject.split(".")[3:]
-        for width in (1, 2):
-            pool = self._pools.get((app, ".".join(rest[:width])))
-            if pool is not None:
-                pool.wake()
 
     def _on_question(self, message: Message) -> None:
         if self._leads() and may_answer(message.reply):

@@ -124,6 +124,11 @@ def needed(sample: Sample, scaling: Scaling) -> int | None:
     return max(tied + math.ceil(free / scaling.target_inputs), int(sample.adrift))
 
 
+def full(sample: Sample, scaling: Scaling) -> bool:
+    """Whether no worker can be added, whatever comes. A cap that follows the cores moves with workers that wait."""
+    return scaling.max_containers is not None and len(sample.workers) >= scaling.max_containers
+
+
 def _load(sample: Sample, backlog: int, scaling: Scaling) -> tuple[int, int]:
     """Workers that are tied, and the inputs that others have or should get."""
     busy = [(worker, _tied(worker, scaling.target_inputs)) for worker in _staying(sample) if worker.busy]

@@ -15,8 +15,9 @@ from busfn.streams import consumers
 from busfn_services.controller.activator import Activator
 from busfn_services.controller.backoff import Backoff
 from busfn_services.controller.demand import Demand, span
+from busfn_services.controller.ear import Ear
 from busfn_services.controller.launchers.base import Launcher
-from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide, needed
+from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide, full, needed
 from busfn_services.controller.rollout import Rollout, as_seen_by, roll
 from busfn_services.controller.status import status_of
 from busfn_services.controller.wanted import Served
@@ -30,7 +31,7 @@ IDLE_TICK = 1.0
 """Seconds between looks at one whose workers idle; one without workers is not looked at."""
 
 REST = 0.025
-"""Seconds between two looks, at the least, while workers serve: a busy function is told of every message."""
+"""Seconds between two looks, at the least, while workers serve: one that may grow is told of every message."""
 
 JUST = 2 * IDLE_TICK
 """Seconds for which a worker that idles counts as one that has worked just now."""
@@ -59,6 +60,7 @@ class Pool:
         self._consumers = {consumer: (Watchdog(), Audit()) for consumer in found}
         self._woken = asyncio.Event()
         self._woken_at = 0.0
+        self._ear = Ear(context.bus, context.subjects.wakes(served.spec.app, served.spec.name), self._woken.set)
         self._activator = Activator(context, served.spec, pulse, self._woken.set)
         self._backoff = Backoff()
         self._demand = Demand()
@@ -81,6 +83,7 @@ class Pool:
         """On return every call to the function will be answered."""
         for consumer in self._consumers:
             await self._bus.queues.ensure_consumer(consumer)
+        await self._ear.open()
         await self._activator.join()
         self._woken.set()
         self._task = asyncio.create_task(self._run())
@@ -90,6 +93,7 @@ class Pool:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._ear.close()
         await self._activator.close()
 
     def serve(self, served: Served) -> None:
@@ -156,6 +160,7 @@ class Pool:
         if refusing:
             return TICK  # when the pause is over, what waits gets another try
         if not self._leads():
+            await self._listen(needless=False)
             return None
         backlog, unsettled = await self._lag()
         workers = self._launcher.workers(self._spec)
@@ -164,7 +169,15 @@ class Pool:
         self._reason = decision.reason
         self.busy = bool(backlog or unsettled) or any(one.busy or one.idle_for < JUST for one in sample.workers)
         await self._apply(workers, decision, self._rollout(workers))
+        await self._listen(needless=full(sample, self._spec.scaling))
         return self._pause(sample)
+
+    async def _listen(self, *, needless: bool) -> None:
+        """Hear of what is queued unless that is needless: then a busy function's messages are no work for us."""
+        if needless:
+            await self._ear.close()
+        elif await self._ear.open():
+            self._woken.set()  # look again: what has come before we listened has told us nothing
 
     def _watched(self, sample: Sample) -> Sample:
         scaling = self._spec.scaling

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import nats
 import pytest
@@ -47,6 +47,38 @@ async def test_calls_at_a_steady_rate_are_answered_across_scale_downs(zero_runni
             await asyncio.sleep(0.005 * (i % 60))
     finally:
         await connection.close()
+
+
+async def test_nobody_hears_of_what_is_queued_while_no_worker_can_be_added(zero_running: None) -> None:
+    """The function may have one worker, whose scaledown window is 50 ms."""
+    address = zero.app.binding.require("zero").address
+    connection = await nats.connect(address.servers[0], token=address.token)
+    try:
+        assert await _is_heard(connection, "lonely")
+        for _ in range(3):
+            call = asyncio.create_task(connection.request("busfn.main.fn.zero.lonely", b"1.0", timeout=20))
+            await _until(lambda: _is_heard(connection, "lonely"), False)
+            await call
+            await _until(lambda: _is_heard(connection, "lonely"), True)
+    finally:
+        await connection.close()
+
+
+async def _is_heard(connection: nats.aio.client.Client, function: str) -> bool:
+    """Whether anybody listens to what is queued for the function."""
+    try:
+        await connection.request(f"busfn.main.wake.zero.{function}", timeout=0.05)
+    except nats.errors.NoRespondersError:
+        return False
+    except nats.errors.TimeoutError:  # nobody answers
+        return True
+    raise AssertionError("somebody answers")
+
+
+async def _until(look: Callable[[], Awaitable[bool]], wanted: bool) -> None:
+    async with asyncio.timeout(20):
+        while await look() is not wanted:
+            await asyncio.sleep(0.01)
 
 
 async def _no_worker(connection: nats.aio.client.Client, service: str) -> None:

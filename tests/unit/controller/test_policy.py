@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.spec import Scaling
-from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide, needed
+from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide, full, needed
 
 CORES = 4
 LONG = 1e6
@@ -343,3 +343,16 @@ def test_what_a_leaving_worker_still_holds_needs_no_other():
     leaving = WorkerView("w", Phase.LEAVING, busy=True, held=2)
     assert decide(Sample(0, (leaving,), unsettled=2), Scaling(), CORES) == NOTHING
     assert decide(Sample(0, (leaving,), unsettled=3), Scaling(), CORES) == Decision(start=1)
+
+
+@pytest.mark.parametrize(
+    "workers", [many(ready, 3), many(busy, 3), (busy("a"), starting("b"), leaving("c")), many(ready, 4)]
+)
+def test_a_function_with_all_workers_that_it_may_have_is_full(workers):
+    assert full(Sample(0, workers), Scaling(max_containers=3))
+    assert not full(Sample(0, workers[:2]), Scaling(max_containers=3))
+
+
+def test_without_a_cap_of_its_own_a_function_is_never_full():
+    """Workers that wait for nested calls make room for others."""
+    assert not full(Sample(0, many(busy, 10 * CORES)), Scaling())

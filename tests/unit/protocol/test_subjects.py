@@ -53,7 +53,7 @@ def test_the_patterns_say_what_they_cover():
     subjects = Subjects("dev")
     assert subjects.jobs("shop", "Cart.add") == "busfn.dev.job.shop.Cart.add.*"
     assert subjects.logs("shop") == "busfn.dev.log.shop.>"
-    assert subjects.wakes("shop") == "busfn.dev.wake.shop.>"
+    assert subjects.wakes("shop", "Cart.add") == ("busfn.dev.wake.shop.Cart.add", "busfn.dev.wake.shop.Cart.add.*")
     assert subjects.all_of("job") == "busfn.dev.job.>"
     assert subjects.blob_prefix == "busfn.dev.blob"
     assert subjects.table == "BUSFN_dev_APPS"
