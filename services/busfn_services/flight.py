@@ -31,9 +31,9 @@ _TAKEN_AT = 32 - _ORDER.size
 """One for each kind, from 1 on."""
 _WEIGHT = 0.2
 """Of a new measurement in the running mean."""
-_FIXED = struct.Struct("<BBBxIIIIIQdd32sHH")
+_FIXED = struct.Struct("<BBBBIIIIIQdd32sHH")
 _COUNT = struct.Struct("<I")
-_CURSOR_AT, _UPTO_AT, _END_AT = 12, 16, 20
+_RUNNING_AT, _CURSOR_AT, _UPTO_AT, _END_AT = 3, 12, 16, 20
 _STARTED = struct.Struct("<d")
 _STARTED_AT = 32
 _ACCEPTED, _TEXT = 40, 48
@@ -75,7 +75,9 @@ class Entry:
     end: int = 1
     """Inputs of the message that are this worker's; the ones after it were given away."""
     started: float = 0.0
-    """When the input that runs now was started (monotonic seconds); 0 while it waits."""
+    """When the last of its inputs was started (monotonic seconds); 0 while it waits."""
+    running: bool = False
+    """That input has not ended."""
     accepted: float = 0.0
 
 
@@ -157,8 +159,9 @@ class FlightTable:
             raise ValueError("the subjects of this delivery are too long for the in-flight table")
         try:
             _FIXED.pack_into(
-                self._map, at, 0, entry.kind, entry.foreign, entry.first, entry.crashes, entry.cursor, entry.upto,
-                entry.end, entry.sequence, entry.started, entry.accepted, entry.call.encode(), len(token), len(reply),
+                self._map, at, 0, entry.kind, entry.foreign, entry.running, entry.first, entry.crashes, entry.cursor,
+                entry.upto, entry.end, entry.sequence, entry.started, entry.accepted, entry.call.encode(), len(token),
+                len(reply),
             )  # fmt: skip
         except struct.error as error:
             raise ValueError("the numbers of this delivery are too large for the in-flight table") from error
@@ -171,6 +174,11 @@ class FlightTable:
         at = HEADER_SIZE + slot * RECORD_SIZE
         _COUNT.pack_into(self._map, at + _UPTO_AT, upto)
         _STARTED.pack_into(self._map, at + _STARTED_AT, when)
+        self._map[at + _RUNNING_AT] = 1
+
+    def ended(self, slot: int) -> None:
+        """What was started has ended, whatever becomes of its outcome. Main thread only."""
+        self._map[HEADER_SIZE + slot * RECORD_SIZE + _RUNNING_AT] = 0
 
     def answered(self, slot: int, cursor: int) -> None:
         """The answers of all inputs before ``cursor`` have left. Loop thread only."""
@@ -197,10 +205,10 @@ class FlightTable:
         since = 0.0
         for slot in self._used():
             fixed = _FIXED.unpack_from(self._map, HEADER_SIZE + slot * RECORD_SIZE)
-            started, token_size = fixed[9], fixed[12]
+            running, started, token_size = fixed[3], fixed[10], fixed[13]
             count += 1
             queued += token_size > 0
-            since = min(since or started, started) if started else since
+            since = min(since or started, started) if running else since
         return Occupancy(count, queued, since)
 
     def _used(self) -> list[int]:
@@ -215,12 +223,12 @@ class FlightTable:
         if not record[0] or not self._map[at] or self._map[at + _ACCEPTED : at + _TEXT] != record[_ACCEPTED:_TEXT]:
             return None
         fixed = _FIXED.unpack_from(record)
-        _, kind, foreign, first, crashes, cursor, upto, end = fixed[:8]
-        sequence, started, accepted, call, token_size, reply_size = fixed[8:]
+        _, kind, foreign, running, first, crashes, cursor, upto, end = fixed[:9]
+        sequence, started, accepted, call, token_size, reply_size = fixed[9:]
         text = record[_FIXED.size :]
         token, reply = text[:token_size], text[token_size : token_size + reply_size]
         return Entry(
-            kind=Kind(kind), foreign=bool(foreign), call=call.rstrip(b"\0").decode(), first=first, crashes=crashes,
-            cursor=cursor, upto=upto, end=end, sequence=sequence, started=started, accepted=accepted,
-            token=token.decode(), reply=reply.decode(),
+            kind=Kind(kind), foreign=bool(foreign), running=bool(running), call=call.rstrip(b"\0").decode(),
+            first=first, crashes=crashes, cursor=cursor, upto=upto, end=end, sequence=sequence, started=started,
+            accepted=accepted, token=token.decode(), reply=reply.decode(),
         )  # fmt: skip

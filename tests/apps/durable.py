@@ -151,6 +151,11 @@ def waits(path: str) -> int:
     return os.getpid()
 
 
+@app.function(timeout=1.0)
+def brief(path: str) -> int:
+    return waits.get_raw_f()(path)
+
+
 @app.function(max_containers=1)
 def fails_late(path: str) -> None:
     """Fails when the file is there."""

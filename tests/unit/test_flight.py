@@ -33,6 +33,7 @@ entries = st.builds(
     upto=counts,
     end=counts,
     started=moments,
+    running=st.booleans(),
     accepted=moments,
 )
 slots = st.integers(0, RECORDS - 1)
@@ -125,7 +126,12 @@ def test_progress_of_a_message_is_seen(both):
     worker.started(1, 6, 77.5)
     worker.answered(1, 5)
     worker.shortened(1, 7)
-    assert dict(supervisor.entries()) == {1: replace(ENTRY, cursor=5, upto=6, end=7, started=77.5), 2: ENTRY}
+    assert dict(supervisor.entries()) == {
+        1: replace(ENTRY, cursor=5, upto=6, end=7, started=77.5, running=True),
+        2: ENTRY,
+    }
+    worker.ended(1)
+    assert dict(supervisor.entries())[1].running is False
 
 
 @given(entries, counts, counts, counts, moments)
@@ -137,7 +143,7 @@ def test_progress_changes_nothing_else(entry, upto, cursor, end, when):
     table.started(3, upto, when)
     table.answered(3, cursor)
     table.shortened(3, end)
-    assert list(table.entries()) == [(3, replace(entry, upto=upto, cursor=cursor, end=end, started=when))]
+    assert list(table.entries()) == [(3, replace(entry, upto=upto, cursor=cursor, end=end, started=when, running=True))]
     table.close()
 
 

@@ -234,7 +234,7 @@ class Supervisor:
     def _end_cancelled(self, worker: Worker, entries: list[tuple[int, Entry]], now: float) -> None:
         """A body that does not react to its cancellation takes its worker along."""
         for _, entry in entries:
-            if entry.started and now >= self._cancelled.get(entry.call, now + 1):
+            if entry.running and now >= self._cancelled.get(entry.call, now + 1):
                 worker.kill()
 
     def _look_after(self, worker: Worker, now: float) -> None:

@@ -66,7 +66,7 @@ class Watch:
             seen.beaten = now
             due.append(Duty.BEAT)
         # What was started before is done, even if its worker had no time yet to say so.
-        if entry.started and entry.started == running and now - entry.started >= self.timeout:
+        if entry.running and entry.started == running and now - entry.started >= self.timeout:
             due.extend(self._overdue(seen, entry, now))
         return due
 

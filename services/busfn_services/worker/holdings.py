@@ -67,9 +67,9 @@ class Holdings:
         self._jobs[job] = time.monotonic()
         self._limiter.take(job.inputs)
 
-    def cut(self, job: Job, keep: int = 0) -> tuple[int, int] | None:
+    def cut(self, job: Job, keep: int = 0, *, offered: bool = False) -> tuple[int, int] | None:
         """Give up the inputs that were not started, but for ``keep``; their offsets, or None when there are none."""
-        rest = job.cut(keep)
+        rest = job.cut(keep, offered=offered)
         if rest is not None:
             self._limiter.shed(rest[1] - rest[0])
         return rest

@@ -21,9 +21,9 @@ class Job:
     """One message: a single input, or a range of a chunk's inputs whose unstarted rest can be given away."""
 
     __slots__ = (
-        "_end", "_ended", "_lock", "_next", "_ready", "begin", "call", "calls", "cancelled", "control", "given_back",
-        "kind", "lost", "noted", "outlet", "over", "returned", "sequence", "slot", "started_at", "suspect", "tail",
-        "token", "wire",
+        "_end", "_ended", "_lock", "_next", "_offer", "_ready", "begin", "call", "calls", "cancelled", "control",
+        "given_back", "kind", "lost", "noted", "outlet", "over", "returned", "sequence", "slot", "started_at",
+        "suspect", "tail", "token", "wire",
     )  # fmt: skip
 
     def __init__(self, call: Call, kind: Kind, slot: int, token: str = "", sequence: int = 0) -> None:
@@ -43,6 +43,8 @@ class Job:
         self._end = high
         self._ended = False
         self._lock = threading.Lock()
+        self._offer: threading.Event | None = None
+        """Set when it is known whether others take what was cut off for them."""
         self.tail: asyncio.Task[None] | None = None
         """Stores and sends large answers; later answers go behind it."""
         self.given_back: asyncio.Task[None] | None = None
@@ -102,12 +104,19 @@ class Job:
             self.call = self.call.copy(payload=replace(self.call.payload, body=b""))
 
     def take(self, most: int) -> range:
-        """Start up to ``most`` further inputs; offsets into the chunk, empty at the end."""
-        with self._lock:
-            first = self._next
-            self._next = min(self._end, first + most)
-            self._ended = first == self._next
-            return range(first, self._next)
+        """Start up to ``most`` further inputs; offsets into the chunk, empty at the end.
+
+        While it is not known whether others take the rest, it waits: the rest may come back.
+        """
+        while True:
+            with self._lock:
+                first = self._next
+                self._next = min(self._end, first + most)
+                offer = self._offer if first == self._next else None
+                if offer is None:
+                    self._ended = first == self._next
+                    return range(first, self._next)
+            offer.wait()
 
     def add_ready(self, offset: int, payload: Payload) -> None:
         """One of several calls has its result, which leaves with those of others, or when one of them takes long."""
@@ -125,15 +134,27 @@ class Job:
         """Inputs wait in it, or results."""
         return self.remaining > 0 or bool(self._ready)
 
-    def cut(self, keep: int = 0) -> tuple[int, int] | None:
-        """Give away the inputs that were not started, but for ``keep``; their offsets, or None when there are none."""
+    def cut(self, keep: int = 0, *, offered: bool = False) -> tuple[int, int] | None:
+        """Give away the inputs that were not started, but for ``keep``; their offsets, or None when there are none.
+
+        Those that are ``offered`` may come back, until it is `decided`.
+        """
         with self._lock:
             first = self._next + keep
             if first >= self._end:
                 return None
             rest = (first, self._end)
             self._end = first
+            if offered:
+                self._offer = self._offer or threading.Event()
             return rest
+
+    def decided(self) -> None:
+        """What was offered was taken by others, or came back. Idempotent."""
+        with self._lock:
+            offer, self._offer = self._offer, None
+        if offer is not None:
+            offer.set()
 
     def restore(self, rest: tuple[int, int]) -> bool:
         """Take back what was cut off; False when it is too late, because the end was reached."""

@@ -83,6 +83,9 @@ class Outbox:
         job.started_at = time.monotonic()
         self._table.started(job.slot, upto, job.started_at)
 
+    def ended(self, job: Job) -> None:
+        self._table.ended(job.slot)
+
     def answer(self, job: Job, *answers: Answer) -> None:
         self._post(self._answer, job, answers)
 
@@ -93,6 +96,7 @@ class Outbox:
         self._post(self._stream, job, outlet, last)
 
     def finish(self, job: Job, mean: float, *answers: Answer) -> None:
+        self.ended(job)
         self._post(self._finish, job, mean, answers)
 
     # On the loop thread

@@ -16,6 +16,9 @@ class Port(Protocol):
         """Inputs before the offset ``upto`` are started now: the in-flight table shall show it, and for a suspect the
         bus."""
 
+    def ended(self, job: Job) -> None:
+        """What was started has ended."""
+
     def answer(self, job: Job, *answers: Answer) -> None:
         """Send answers, or store them when the job is durable."""
 

@@ -56,7 +56,7 @@ class Relief:
 
     def give_away(self, job: Job, keep: int = 0) -> None:
         """Give the unstarted inputs of a message back to the queue, or the whole message when none was started."""
-        rest = self._held.cut(job, keep)
+        rest = self._held.cut(job, keep, offered=job.kind is Kind.JOB)
         if rest is None:
             return
         if rest[0] > job.begin:
@@ -67,6 +67,7 @@ class Relief:
                 self._table.shortened(job.slot, rest[0])
             return
         job.returned = True
+        job.decided()
         if job.kind is Kind.DIRECT:
             self._background.spawn(self._hand_on(job))
             return
@@ -97,9 +98,9 @@ class Relief:
         job.given_back = self._background.spawn(self._queue_part(job.given_back, job, rest))
 
     async def _queue_part(self, before: asyncio.Task[None] | None, job: Job, rest: tuple[int, int]) -> None:
-        if before is not None:
-            await before
         try:
+            if before is not None:
+                await before
             sequence = await self._outbox.queue_further(job, job.wire.copy(select=rest), rest[0])
             if job.lost:
                 await self._starts.suspect(job.call.call, sequence)
@@ -110,3 +111,5 @@ class Relief:
                 raise
         else:
             self._table.shortened(job.slot, rest[0])
+        finally:
+            job.decided()

@@ -116,6 +116,7 @@ class Chunk:
             for offset in offsets:
                 yield offset, (rows[offset], kwargs)
             self._done += len(offsets)
+            self._port.ended(self._job)  # what others shall take may come back late: until then nothing runs
 
     def succeeded(self, offset: int, value: Any) -> None:
         self._values.append(value)

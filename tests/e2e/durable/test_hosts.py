@@ -89,6 +89,37 @@ def test_the_rest_of_a_chunk_that_finds_no_room_in_the_queue_is_not_lost(site: S
     assert [call.get(timeout=60, index=index) > 0 for index in range(4)] == [True] * 4
 
 
+def test_a_full_queue_that_refuses_the_rest_of_a_chunk_late_makes_nothing_run_twice(site: Site, path: str) -> None:
+    site.serve("waits", 1).stop()  # makes the streams
+    call = named("waits").spawn_map([path] * 4)
+    limit_queue(1)  # less than there is: everything is refused
+    site.serve("waits", 1)
+    until(lambda: lines(path))
+    os.kill(site.server.pid, signal.SIGSTOP)
+    try:
+        time.sleep(1.2)  # the rest is offered every second, so now the answer is due
+        Path(path + ".go").touch()
+        time.sleep(0.3)  # what was started ends; it passes without that, too
+    finally:
+        os.kill(site.server.pid, signal.SIGCONT)
+    assert [call.get(timeout=60, index=index) > 0 for index in range(4)] == [True] * 4
+    limit_queue(-1)
+    assert len(lines(path)) == 4
+
+
+def test_an_input_that_has_ended_is_not_over_its_time_while_its_result_cannot_be_stored(site: Site, path: str) -> None:
+    site.serve("brief", 1)
+    call = named("brief").spawn(path)
+    until(lambda: lines(path))
+    os.kill(site.server.pid, signal.SIGSTOP)
+    try:
+        Path(path + ".go").touch()
+        time.sleep(6)  # its timeout, the grace of those that do not react to it, and the server's for who is gone
+    finally:
+        os.kill(site.server.pid, signal.SIGCONT)
+    assert [str(call.get(timeout=60))] == lines(path)
+
+
 @pytest.mark.parametrize("away", [signal.SIGSTOP, signal.SIGKILL])
 def test_get_keeps_to_its_timeout_whatever_the_server_does(site: Site, path: str, away: signal.Signals) -> None:
     site.serve("waits", 1)

@@ -19,7 +19,7 @@ from busfn_services.supervisor.worker import State, Worker
 def entry(number: int, started: float) -> Entry:
     return Entry(
         kind=Kind.JOB, foreign=False, call=f"{number:032x}", first=0, crashes=0, sequence=number, token="t", reply="",
-        started=started, accepted=started or 1.0,
+        started=started, running=started > 0, accepted=started or 1.0,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ SCAN = 0.05
 def entry(kind: Kind = Kind.DIRECT, *, token: str = "", foreign: bool = False, started: float = 0.0) -> Entry:
     return Entry(
         kind=kind, foreign=foreign, call="c1", first=0, crashes=0, sequence=0, token=token, reply="_INBOX.a",
-        started=started, accepted=START,
+        started=started, running=started > 0, accepted=START,
     )  # fmt: skip
 
 
@@ -122,6 +122,14 @@ def test_the_time_of_every_input_of_a_message_counts_from_its_own_start():
     assert Duty.INTERRUPT not in duties(watch, second, START + TIMEOUT + 2)
     assert Duty.KILL not in duties(watch, second, START + TIMEOUT + GRACE)
     assert Duty.INTERRUPT in duties(watch, second, START + 2 * TIMEOUT + 1)
+
+
+def test_a_body_that_has_ended_is_not_over_its_time_whatever_becomes_of_its_result():
+    ended = replace(queued(started=START), running=False)
+    found = over_time(Watch(TIMEOUT), ended, TIMEOUT + GRACE + 1)
+    assert not times(found, Duty.INTERRUPT)
+    assert not times(found, Duty.KILL)
+    assert times(found, Duty.RENEW)
 
 
 def test_a_look_that_comes_too_late_kills_at_once():

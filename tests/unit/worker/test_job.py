@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,28 @@ def test_what_nobody_else_could_be_given_is_taken_back_before_the_end_was_reache
     assert rest == (5, 10)
     assert list(chunk.take(2)) == []
     assert not chunk.restore(rest)
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_the_end_is_not_reached_before_it_is_known_whether_others_take_the_rest(back):
+    chunk = job(count=10)
+    chunk.take(3)
+    rest = chunk.cut(offered=True)
+    assert rest == (3, 10)
+    with ThreadPoolExecutor(1) as runner:
+        taken = runner.submit(chunk.take, 2)
+        with pytest.raises(TimeoutError):
+            taken.result(timeout=0.05)
+        if back:
+            assert chunk.restore(rest)
+        chunk.decided()
+        assert list(taken.result(timeout=PATIENCE)) == ([3, 4] if back else [])
+
+
+def test_what_is_left_is_run_while_others_are_offered_the_rest():
+    chunk = job(count=10)
+    assert chunk.cut(keep=2, offered=True) == (2, 10)
+    assert list(chunk.take(5)) == [0, 1]
 
 
 def test_a_cut_may_keep_inputs_that_were_not_started():
