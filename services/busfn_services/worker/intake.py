@@ -27,6 +27,7 @@ from busfn_services.handon import RESENT_AFTER, admit, decline, failure_answer, 
 from busfn_services.outcomes import Outcomes
 from busfn_services.pulse import Pulse
 from busfn_services.worker.background import Background
+from busfn_services.worker.dealt import Dealt
 from busfn_services.worker.holdings import Holdings
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
@@ -57,6 +58,7 @@ class Intake:
         self._outcomes = Outcomes(link, spec)
         self._held = Holdings(Limiter(once=spec.single_use_containers))
         self._pullers: list[Puller] = []
+        self._dealt = Dealt(link.portal.loop, table.set_taken)
         self._membership = Membership(link.bus, link.subjects, spec, self._on_direct)
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
@@ -135,7 +137,7 @@ class Intake:
             self._accept(call, kind, delivery.token, delivery.sequence, again=again)
 
     def _note_taken(self, kind: Kind, delivery: Delivery) -> None:
-        self._table.set_taken(kind, delivery.order)
+        self._dealt.add(kind, delivery.order)
 
     def _turn_away(self, kind: Kind, delivery: Delivery) -> None:
         """What cannot be run is not lost without a trace when it was queued."""
