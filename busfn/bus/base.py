@@ -284,6 +284,9 @@ class Bus(Protocol):
         """A real barrier: on return the server has processed all we sent, and we have handled all it sent before it
         answered. Raises `ConnectionError` when no answer comes in ``timeout`` seconds."""
 
+    def write_out(self) -> None:
+        """Give what was sent in this turn of the loop to the socket now: from there it goes on also when we die."""
+
     async def writable(self) -> None:
         """Wait until the socket has room: back-pressure for those who publish a lot."""
 

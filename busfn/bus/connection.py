@@ -99,16 +99,17 @@ class Connection(asyncio.Protocol):
         self._frames.append(frame)
         self._size += len(frame)
         if self._size >= _WRITE_AT:
-            self._flush()
+            self.write_out()
         elif not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush_turn)
 
     def _flush_turn(self) -> None:
         self._scheduled = False
-        self._flush()
+        self.write_out()
 
-    def _flush(self) -> None:
+    def write_out(self) -> None:
+        """Write what waits."""
         if self._frames and not self._lost and not self._transport.is_closing():
             frames, self._frames, self._size = self._frames, [], 0
             self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
@@ -145,7 +146,7 @@ class Connection(asyncio.Protocol):
 
     async def writable(self) -> None:
         """Wait until the write buffer is below the high-water mark, or the connection is lost."""
-        self._flush()
+        self.write_out()
         await self._room.wait()
 
     # ending
@@ -187,7 +188,7 @@ class Connection(asyncio.Protocol):
 
     async def close(self) -> None:
         """Write what waits and close the socket, without telling the owner."""
-        self._flush()
+        self.write_out()
         self._end(ConnectionError("the connection was closed"))
         self._transport.close()
         await asyncio.wait([self._gone], timeout=_GOODBYE)

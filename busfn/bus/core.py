@@ -173,6 +173,9 @@ class NatsBus:
     async def flush(self, timeout: float = 10.0) -> None:
         await self._session.barrier(timeout)
 
+    def write_out(self) -> None:
+        self._session.write_out()
+
     async def writable(self) -> None:
         await self._session.writable()
 

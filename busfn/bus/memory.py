@@ -199,6 +199,9 @@ class MemoryBus:
         async with asyncio.timeout(timeout):
             await done
 
+    def write_out(self) -> None:
+        """Nothing waits here."""
+
     async def writable(self) -> None:
         await asyncio.sleep(0)
 

@@ -92,6 +92,11 @@ class Session:
         self._buffered.append(frame)
         self._buffered_size += len(frame)
 
+    def write_out(self) -> None:
+        """Write what waits for the next turn of the loop."""
+        if self._connection is not None:
+            self._connection.write_out()
+
     async def writable(self) -> None:
         """Wait for room in the socket; while disconnected, for a connection."""
         while not self._closed:

@@ -27,7 +27,6 @@ from busfn_services.handon import RESENT_AFTER, admit, decline, failure_answer, 
 from busfn_services.outcomes import Outcomes
 from busfn_services.pulse import Pulse
 from busfn_services.worker.background import Background
-from busfn_services.worker.dealt import Dealt
 from busfn_services.worker.holdings import Holdings
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
@@ -58,7 +57,6 @@ class Intake:
         self._outcomes = Outcomes(link, spec)
         self._held = Holdings(Limiter(once=spec.single_use_containers))
         self._pullers: list[Puller] = []
-        self._dealt = Dealt(link.portal.loop, table.set_taken)
         self._membership = Membership(link.bus, link.subjects, spec, self._on_direct)
         self._control: Subscription | None = None
         self._background = Background(link.portal.loop)
@@ -128,16 +126,23 @@ class Intake:
             decline(self._bus, call, self._worker, delivery.sequence)
             self._bus.queues.settle(delivery.token, Verdict.ACK)
         elif self._held.room() <= 0:
-            self._bus.queues.settle(delivery.token, Verdict.NAK)
+            self._refuse(kind, delivery)
         elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
-            self._bus.queues.settle(delivery.token, Verdict.NAK, delay=early)
+            self._refuse(kind, delivery, early)
         else:
             turned_away = 1 if call.not_before else 0  # it came too early before
             again = may_be_lost(delivery.deliveries - turned_away, time.time() - delivery.stored_at)
             self._accept(call, kind, delivery.token, delivery.sequence, again=again)
 
+    def _refuse(self, kind: Kind, delivery: Delivery, delay: float = 0.0) -> None:
+        """Let others have it. Noted before it is written, and written at once: should we die, the supervisor must not
+        refuse it again, for somebody else may have it by then."""
+        self._table.set_taken(kind, delivery.order)
+        self._bus.queues.settle(delivery.token, Verdict.NAK, delay=delay)
+        self._bus.write_out()
+
     def _note_taken(self, kind: Kind, delivery: Delivery) -> None:
-        self._dealt.add(kind, delivery.order)
+        self._table.set_taken(kind, delivery.order)
 
     def _turn_away(self, kind: Kind, delivery: Delivery) -> None:
         """What cannot be run is not lost without a trace when it was queued."""
