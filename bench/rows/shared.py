@@ -16,9 +16,9 @@ from bench.subject import WORKERS, Subject, Unsupported
 _SLEEPER = """
 import time
 began = time.perf_counter()
-for _ in range(500):
+for _ in range(250):
     time.sleep(0.001)
-print((time.perf_counter() - began) / 500 - 0.001)
+print((time.perf_counter() - began) / 250 - 0.001)
 """
 
 Params = Mapping[str, float]
