@@ -29,6 +29,10 @@ class Holdings:
         self._free = list(range(RECORDS))
         self._jobs: dict[Job, float] = {}
         """When (monotonic seconds) each was taken."""
+        self._unfinished: dict[Job, None] = {}
+        """Those whose bodies are not done, in the order in which they run."""
+        self._inputs = 0
+        """Of those."""
         self._storing: set[Job] = set()
 
     def __iter__(self) -> Iterator[Job]:
@@ -42,13 +46,19 @@ class Holdings:
 
     def spare(self) -> int:
         """Messages that may be taken at once."""
-        return self._limiter.room() if self._free and len(self._storing) < MOST_STORING else 0
+        return self._limiter.room(self._work()) if self._free and len(self._storing) < MOST_STORING else 0
 
     def room(self) -> int:
         """Messages that may be asked for: by the time they are here, there is room for them."""
         if not self._free or len(self._storing) >= MOST_STORING:
             return 0
-        return self._limiter.room() or self._limiter.ahead(self._work())
+        work = self._work()
+        return self._limiter.room(work) or self._limiter.ahead(work)
+
+    def bears(self) -> bool:
+        """Whether a message that was asked for can be taken: there is room, or not much too much is held."""
+        work = self._work()
+        return bool(self._free) and (self._limiter.room(work) > 0 or self._limiter.bears(work))
 
     def soon(self) -> float | None:
         """Seconds until a message may be asked for ahead of its turn; None when that is not to be foreseen."""
@@ -65,29 +75,30 @@ class Holdings:
         """Hold it."""
         self._free.pop()
         self._jobs[job] = time.monotonic()
+        self._unfinished[job] = None
+        self._inputs += job.inputs
         self._limiter.take(job.inputs)
 
     def cut(self, job: Job, keep: int = 0, *, offered: bool = False) -> tuple[int, int] | None:
         """Give up the inputs that were not started, but for ``keep``; their offsets, or None when there are none."""
         rest = job.cut(keep, offered=offered)
-        if rest is not None:
-            self._limiter.shed(rest[1] - rest[0])
+        if rest is not None and not job.over:
+            self._inputs -= rest[1] - rest[0]
         return rest
 
     def restore(self, job: Job, rest: tuple[int, int]) -> bool:
         """Take back what was cut off, because the queue has no room for it; False when it is too late."""
         if not job.restore(rest):
             return False
-        self._limiter.shed(rest[0] - rest[1])
+        self._inputs += rest[1] - rest[0]
         self._jobs[job] = time.monotonic() + FULL_PAUSE
         return True
 
     def ran(self, job: Job, mean: float) -> None:
         """The body is done with it; ``mean`` seconds an input, 0 when none was run."""
-        job.over = True
+        self._finish(job)
         if job.tail is not None:
             self._storing.add(job)
-        self._limiter.release(job.inputs)
         if mean > 0:
             self._limiter.observe(mean)
 
@@ -97,7 +108,7 @@ class Holdings:
         self._free.append(job.slot)
         self._storing.discard(job)
         if not job.over:
-            self._limiter.release(job.inputs)
+            self._finish(job)
 
     def trapped(self) -> list[Job]:
         """What has waited for too long behind a body that runs; while none runs, its turn comes as soon as it can."""
@@ -111,7 +122,15 @@ class Holdings:
         waiting = [taken for job, taken in self._jobs.items() if job.unsettled]
         return max(_LOOK_AGAIN, min(waiting) + CUT_AFTER - time.monotonic()) if waiting else None
 
+    def _finish(self, job: Job) -> None:
+        job.over = True
+        del self._unfinished[job]
+        self._inputs -= job.inputs
+        self._limiter.release()
+
     def _work(self) -> float:
         """Seconds that it all will still take, as far as can be told."""
-        now, mean = time.monotonic(), self._limiter.mean or 0.0
-        return sum(job.work(mean, now) for job in self._jobs)
+        first, mean = next(iter(self._unfinished), None), self._limiter.mean or 0.0
+        if first is None:
+            return 0.0
+        return (self._inputs - first.inputs) * mean + first.work(mean, time.monotonic())

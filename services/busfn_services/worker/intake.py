@@ -125,7 +125,7 @@ class Intake:
             # Its caller may never have heard that it is queued.
             decline(self._bus, call, self._worker, delivery.sequence)
             self._bus.queues.settle(delivery.token, Verdict.ACK)
-        elif self._held.room() <= 0:
+        elif not self._held.bears():
             self._refuse(kind, delivery)
         elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
             self._refuse(kind, delivery, early)

@@ -50,7 +50,7 @@ class Job:
         self.given_back: asyncio.Task[None] | None = None
         """Queues what was cut off; the message is not settled before."""
         self.started_at = 0.0
-        """When (monotonic seconds) the last input that was started began."""
+        """When (monotonic seconds) the input that runs was started; 0 while none runs."""
         self.over = False
         """The body is done with it."""
         self.returned = False
@@ -90,12 +90,16 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """An input was started, and the body is not done with the message."""
-        return self.started_at > 0 and not self.over
+        """An input was started, and has not ended."""
+        return self.started_at > 0
 
     def work(self, mean: float, now: float) -> float:
-        """Seconds that it will still take, when an input takes ``mean`` seconds."""
-        running = max(0.0, self.started_at + mean - now) if self.running else 0.0
+        """Seconds that it will still take, when an input takes ``mean`` seconds.
+
+        One that takes longer is expected to go on for as long as it has gone on beyond them.
+        """
+        started = self.started_at  # once: the main thread ends it at any time
+        running = abs(started + mean - now) if started else 0.0
         return self.remaining * mean + running
 
     def decoded(self) -> None:

@@ -84,6 +84,7 @@ class Outbox:
         self._table.started(job.slot, upto, job.started_at)
 
     def ended(self, job: Job) -> None:
+        job.started_at = 0.0
         self._table.ended(job.slot)
 
     def answer(self, job: Job, *answers: Answer) -> None:

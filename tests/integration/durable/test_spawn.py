@@ -228,3 +228,25 @@ def test_a_plain_nats_client_hands_a_call_over_by_publishing_it() -> None:
 
     asyncio.run(publish())
     assert FunctionCall.from_id("durable.square.order17").get(timeout=20) == 36
+
+
+def test_a_long_queue_of_short_inputs_is_handed_out_once() -> None:
+    """Workers ask for what they have room for: what they put back is carried twice, and looked up when it is old."""
+
+    async def places() -> tuple[int, int]:
+        """How many messages were ever queued, and handed out for `square`."""
+        address = durable.app.binding.require("the app").address
+        connection = await nats.connect(address.servers[0], token=address.token)
+        jobs = connection.jetstream()
+        queued = (await jobs.stream_info("BUSFN_main_JOBS")).state.last_seq
+        handed_out = (await jobs.consumer_info("BUSFN_main_JOBS", "durable=square")).delivered
+        await connection.close()
+        assert handed_out is not None
+        return queued, handed_out.consumer_seq
+
+    assert durable.square.spawn(2).get(timeout=60) == 4
+    queued, handed_out = asyncio.run(places())
+    assert sum(durable.square.spawn_map(range(40_000)).iter()) == sum(x * x for x in range(40_000))
+    queued_then, handed_out_then = asyncio.run(places())
+    assert queued_then - queued >= 500
+    assert handed_out_then - handed_out <= 1.2 * (queued_then - queued)

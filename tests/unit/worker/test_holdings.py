@@ -10,7 +10,7 @@ from busfn_services.flight import RECORDS, Kind
 from busfn_services.worker import holdings as module
 from busfn_services.worker.holdings import CUT_AFTER, MOST_STORING, Holdings
 from busfn_services.worker.job import Job
-from busfn_services.worker.limiter import MOST_MESSAGES, MOST_WORK, SOON, Limiter
+from busfn_services.worker.limiter import MOST_BORNE, MOST_MESSAGES, MOST_WORK, SOON, Limiter
 
 SHORT = MOST_WORK / 100
 
@@ -50,6 +50,11 @@ def held(mean: float = SHORT, count: int = 0, messages: int = 1) -> tuple[Holdin
 def start(job: Job, clock: Clock) -> None:
     job.take(1)
     job.started_at = clock.now
+
+
+def end(holdings: Holdings, job: Job, mean: float) -> None:
+    job.started_at = 0.0
+    holdings.ran(job, mean)
 
 
 def test_each_message_has_a_slot_of_its_own_until_it_is_released() -> None:
@@ -92,7 +97,7 @@ def test_while_nothing_runs_nothing_is_trapped(clock: Clock) -> None:
     """Its arguments are still being fetched: another worker would have to fetch them, too."""
     holdings, jobs = held(messages=2)
     start(jobs[0], clock)
-    holdings.ran(jobs[0], 0.0)
+    end(holdings, jobs[0], 0.0)
     clock.now += 10 * CUT_AFTER
     assert holdings.trapped() == []
     look = holdings.next_look()
@@ -130,3 +135,50 @@ async def test_what_is_being_stored_makes_room_for_others_up_to_a_limit() -> Non
     for job in jobs:
         holdings.release(job)
     assert holdings.room() == 1
+
+
+def test_what_was_asked_for_is_taken_while_short_inputs_are_held(clock: Clock) -> None:
+    """More may come than was expected, and giving it back costs more than running it."""
+    holdings, _ = held(mean=SHORT, messages=1, count=150)
+    assert holdings.spare() == 0
+    assert holdings.bears()
+
+
+def test_nothing_is_taken_behind_a_body_that_takes_much_longer_than_others(clock: Clock) -> None:
+    holdings, jobs = held(mean=SHORT)
+    start(jobs[0], clock)
+    assert holdings.spare() > 1
+    assert holdings.bears()
+    clock.now += MOST_WORK * 2
+    assert holdings.spare() == 0
+    assert holdings.room() > 0
+    clock.now += SOON
+    assert holdings.room() == 0
+    assert holdings.bears()
+    clock.now += MOST_BORNE
+    assert not holdings.bears()
+    end(holdings, jobs[0], SHORT)
+    assert holdings.spare() > 1
+
+
+def test_a_body_that_has_ended_holds_nothing_up_though_we_do_not_know_it_yet(clock: Clock) -> None:
+    holdings, jobs = held(mean=SHORT, messages=3)
+    for job in jobs:
+        start(job, clock)
+        job.started_at = 0.0
+    clock.now += 1.0
+    assert holdings.spare() > 1
+
+
+def test_given_away_inputs_make_room_until_they_come_back(clock: Clock) -> None:
+    holdings, jobs = held(mean=MOST_WORK / 4, count=10)
+    start(jobs[0], clock)
+    assert holdings.soon() == pytest.approx(10 * MOST_WORK / 4 - SOON)
+    rest = holdings.cut(jobs[0])
+    assert rest is not None
+    assert holdings.soon() == pytest.approx(MOST_WORK / 4 - SOON)
+    assert holdings.restore(jobs[0], rest)
+    assert holdings.soon() == pytest.approx(10 * MOST_WORK / 4 - SOON)
+    holdings.release(jobs[0])
+    assert holdings.soon() is None
+    assert holdings.spare() > 0

@@ -4,15 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busfn_services.worker.limiter import FORESEEN, MOST_MESSAGES, MOST_WORK, SOON, Limiter
+from busfn_services.worker.limiter import FORESEEN, MOST_BORNE, MOST_MESSAGES, MOST_WORK, SOON, Limiter
 
 means = st.floats(1e-7, 10)
 
 
+def room(limiter: Limiter, inputs: int) -> int:
+    """Messages that may be taken beside so many inputs."""
+    return limiter.room(inputs * (limiter.mean or 0.0))
+
+
 def busy(limiter: Limiter, inputs: int = 1) -> int:
     """Take messages while there is room; how many there are then."""
-    for _ in range(10 * MOST_MESSAGES):
-        if limiter.room() <= 0:
+    for taken in range(10 * MOST_MESSAGES):
+        if room(limiter, taken * inputs) <= 0:
             break
         limiter.take(inputs)
     return limiter.messages
@@ -21,7 +26,7 @@ def busy(limiter: Limiter, inputs: int = 1) -> int:
 @pytest.mark.parametrize("slots", [1, 3])
 def test_before_the_first_measurement_only_the_slots_are_filled(slots):
     limiter = Limiter(slots=slots)
-    assert limiter.room() == slots
+    assert limiter.room(0.0) == slots
     assert busy(limiter) == slots
 
 
@@ -46,39 +51,38 @@ def test_half_a_millisecond_a_message_gives_room_for_four():
     limiter = Limiter()
     limiter.observe(0.0005)
     rooms = []
-    for _ in range(5):
-        rooms.append(limiter.room())
+    for taken in range(5):
+        rooms.append(room(limiter, taken))
         limiter.take(1)
     assert rooms == [4, 3, 2, 1, 0]
 
 
-def test_a_chunk_counts_with_all_its_inputs():
+def test_further_messages_are_expected_to_hold_as_much_as_the_last_one():
     limiter = Limiter()
-    limiter.observe(0.0001)
-    limiter.take(20)
-    assert limiter.room() == 0
-    limiter.shed(15)
-    assert limiter.room() == 15
-    limiter.release(5)
-    assert (limiter.messages, limiter.inputs) == (0, 0)
-    assert limiter.room() == 20
+    limiter.observe(MOST_WORK / 64)
+    assert limiter.room(0.0) == 64
+    limiter.take(8)
+    assert [room(limiter, inputs) for inputs in (8, 56, 57, 64)] == [7, 1, 0, 0]
+    limiter.release()
+    assert limiter.messages == 0
+    assert limiter.room(0.0) == 8
 
 
 def test_a_free_slot_is_room_whatever_a_chunk_holds():
     limiter = Limiter(slots=2)
     limiter.observe(1.0)
     limiter.take(1000)
-    assert limiter.room() == 1
+    assert limiter.room(1000.0) == 1
 
 
 def test_a_worker_for_one_message_takes_one_in_all():
     limiter = Limiter(once=True)
-    assert limiter.room() == 1
+    assert limiter.room(0.0) == 1
     limiter.take(5)
     limiter.observe(1e-9)
-    assert limiter.room() == 0
-    limiter.release(5)
-    assert limiter.room() == 0
+    assert limiter.room(0.0) == 0
+    limiter.release()
+    assert limiter.room(0.0) == 0
 
 
 def test_the_mean_follows_new_measurements_slowly():
@@ -95,11 +99,11 @@ def test_the_mean_follows_new_measurements_slowly():
 def test_work_that_turns_long_leaves_no_room_beyond_the_slots():
     limiter = Limiter()
     limiter.observe(1e-5)
-    assert limiter.room() == MOST_MESSAGES
+    assert limiter.room(0.0) == MOST_MESSAGES
     limiter.take(1)
     for _ in range(12):
         limiter.observe(1.0)
-    assert limiter.room() == 0
+    assert room(limiter, 1) == 0
 
 
 def test_one_short_input_that_was_kept_waiting_makes_the_others_no_longer():
@@ -107,15 +111,15 @@ def test_one_short_input_that_was_kept_waiting_makes_the_others_no_longer():
     limiter.observe(1e-5)
     limiter.observe(1.0)
     assert limiter.mean == pytest.approx(1.6e-5)
-    assert limiter.room() == MOST_MESSAGES
+    assert limiter.room(0.0) == MOST_MESSAGES
 
 
 def test_a_clock_too_coarse_to_measure_gives_no_room_beyond_the_slots():
     limiter = Limiter()
     limiter.observe(0.0)
-    assert limiter.room() == 1
+    assert limiter.room(0.0) == 1
     limiter.take(1)
-    assert limiter.room() == 0
+    assert limiter.room(0.0) == 0
 
 
 def test_a_mean_that_fades_to_nothing_keeps_the_bounds():
@@ -124,15 +128,14 @@ def test_a_mean_that_fades_to_nothing_keeps_the_bounds():
     limiter.take(1)
     for _ in range(3340):
         limiter.observe(0.0)
-        assert 0 <= limiter.room() < MOST_MESSAGES
-    assert limiter.room() in (0, MOST_MESSAGES - 1)
+        assert 0 <= room(limiter, 1) < MOST_MESSAGES
+    assert room(limiter, 1) in (0, MOST_MESSAGES - 1)
 
 
 actions = st.lists(
     st.one_of(
         st.tuples(st.just("take"), st.integers(1, 100)),
         st.tuples(st.just("finish"), st.integers(0, 100)),
-        st.tuples(st.just("shed"), st.integers(0, 100)),
         st.tuples(st.just("observe"), st.floats(0, 10)),
     ),
     max_size=100,
@@ -145,22 +148,19 @@ def test_a_worker_never_hoards(history, slots, once):
     held: list[int] = []
     accepted = 0
     for action, number in history:
-        if action == "take" and limiter.room() > 0:
+        if action == "take" and room(limiter, sum(held)) > 0:
             limiter.take(number)
             held.append(number)
             accepted += 1
             work = (limiter.mean or 10) * (sum(held) - number + 1)
             assert len(held) <= slots or (work <= MOST_WORK * 1.000001 and len(held) <= MOST_MESSAGES)
         elif action == "finish" and held:
-            limiter.release(held.pop(number % len(held)))
-        elif action == "shed" and held and held[-1] > 1:
-            given_away = min(number, held[-1] - 1)
-            limiter.shed(given_away)
-            held[-1] -= given_away
+            held.pop(number % len(held))
+            limiter.release()
         elif action == "observe":
             limiter.observe(number)
-        assert (limiter.messages, limiter.inputs) == (len(held), sum(held))
-        assert limiter.room() >= 0
+        assert limiter.messages == len(held)
+        assert room(limiter, sum(held)) >= 0
     assert not once or accepted <= 1
 
 
@@ -215,3 +215,18 @@ def test_a_worker_for_one_message_looks_at_no_other():
     once.observe(0.01)
     once.take(1)
     assert once.ahead(0.0) == 0
+
+
+def test_what_was_asked_for_is_taken_though_there_is_no_room_any_more():
+    limiter = ready_to_look_ahead(MOST_WORK)
+    assert (limiter.room(MOST_WORK), limiter.room(MOST_BORNE)) == (0, 0)
+    assert limiter.bears(MOST_BORNE)
+    assert not limiter.bears(MOST_BORNE * 1.01)
+
+
+def test_nothing_is_borne_beside_long_or_unknown_inputs_or_in_a_worker_for_one_message():
+    assert not ready_to_look_ahead(FORESEEN * 1.1).bears(0.0)
+    assert not Limiter().bears(0.0)
+    once = Limiter(once=True)
+    once.observe(0.001)
+    assert not once.bears(0.0)
