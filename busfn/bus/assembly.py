@@ -6,10 +6,16 @@ import hashlib
 import io
 
 
+_RESERVED = 16
+"""Chunks for which there is room at a time. Room that grows with each chunk is copied time and again."""
+
+
 class Assembly:
     """Chunks in their order, whatever order they come in, hashed meanwhile: the server sends the next ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._room = 0
         self._whole = io.BytesIO()  # which gives away what it holds without a copy
         self._hash = hashlib.sha256()
         self._early: dict[int, bytes] = {}
@@ -21,6 +27,7 @@ class Assembly:
             self._early[number] = chunk
         while (ready := self._early.pop(self._next, None)) is not None:
             self._hash.update(ready)
+            self._reserve(len(ready))
             self._whole.write(ready)
             self._next += 1
 
@@ -36,4 +43,14 @@ class Assembly:
     @property
     def data(self) -> bytes:
         """All that is in place."""
+        self._whole.truncate()
+        self._room = self._whole.tell()
         return self._whole.getvalue()
+
+    def _reserve(self, size: int) -> None:
+        end = self._whole.tell()
+        if end + size > self._room:
+            self._room = end + size * max(1, min(_RESERVED, self._count - self._next))
+            self._whole.seek(self._room - 1)
+            self._whole.write(b"\0")
+            self._whole.seek(end)

@@ -66,7 +66,7 @@ class NatsBlobs:
         return count
 
     async def get(self, name: str, chunks: int, sha256: str) -> bytes:
-        whole = Assembly()
+        whole = Assembly(chunks)
         for start in range(0, chunks, _WINDOW):
             await self._page(name, range(start, min(start + _WINDOW, chunks)), whole)
         if whole.sha256 != sha256:
