@@ -14,6 +14,7 @@ from busfn.context import current_input
 from busfn.errors import ExecutionError, InvalidError
 from busfn.ids import call_id_of, new_call_id
 from busfn.invoke.durable import CallRef
+from busfn.invoke.payloads import SPILL
 from busfn.invoke.streaming import Stream
 from busfn.maps import MapDual, MapSource, for_each_dual
 from busfn.operating import Operator
@@ -199,7 +200,9 @@ class Calling(Generic[P, R]):
     def _call(self, client: Client, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         call = self._call_id(client.link.ids)
         scope = call_scope(target.app, target.function, call)
-        payload = client.link.codecs.encode(pack_arguments(args, kwargs), scope=scope, what="" if kwargs else "args")
+        payload = client.link.codecs.encode(
+            pack_arguments(args, kwargs), scope=scope, what="" if kwargs else "args", apart=SPILL
+        )
         return self._made(call, payload)
 
     def _new_call(self) -> Call:

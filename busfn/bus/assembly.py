@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 
-
 _RESERVED = 16
 """Chunks for which there is room at a time. Room that grows with each chunk is copied time and again."""
 

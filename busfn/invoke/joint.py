@@ -29,8 +29,9 @@ MOST_BODY = 4096
 
 def joinable(call: Call) -> bool:
     """Whether it may go with others: small plain arguments without names, and no caller that waits in a worker."""
-    kind, body = call.payload.content_type, call.payload.body
-    return not call.path and kind == MSGPACK and len(body) <= MOST_BODY and is_array(body)
+    payload = call.payload
+    plain = payload.content_type == MSGPACK and payload.size <= MOST_BODY and is_array(payload.body)
+    return plain and not call.path
 
 
 def most_together(took: float) -> int:

@@ -137,7 +137,7 @@ class Mapping:
         out = self._window.send(len(rows))
         scope = call_scope(self._target.app, self._target.function, self._call.call, out.first)
         payload = encode_rows(self._link.codecs, scope, rows, self._options)
-        self._window.weigh(out.count, len(payload.body))
+        self._window.weigh(out.count, payload.size)
         call = self._call.copy(index=out.first, count=out.count, payload=payload)
         self._link.portal.call(self._carrier.send, call)
 

@@ -45,14 +45,15 @@ SKEW = 3600.0
 
 def spills(bus: Bus, payload: Payload, limit: int = SPILL) -> bool:
     """Whether the payload is too large for a message: for us, or for the server."""
-    return len(payload.body) > min(limit, bus.max_body)
+    return payload.size > min(limit, bus.max_body)
 
 
 async def stow(bus: Bus, payload: Payload, limit: int = SPILL, ttl: float = BLOB_TTL, reference: str = "") -> Payload:
-    """Move a large body into a blob, for ``ttl`` seconds; a small one stays as it is."""
+    """Move a large body, or the end that is apart, into a blob, for ``ttl`` seconds; a small one stays as it is."""
     if payload.blob is not None or not spills(bus, payload, limit):
         return payload
-    return replace(payload, body=b"", blob=await keep(bus, payload.body, ttl, reference))
+    body, kept = (payload.body, payload.end) if payload.end else (b"", payload.body)
+    return replace(payload, body=body, end=b"", blob=await keep(bus, kept, ttl, reference))
 
 
 async def keep(bus: Bus, data: bytes, ttl: float, reference: str = "") -> BlobRef:
@@ -85,8 +86,9 @@ async def fetch(bus: Bus, payload: Payload) -> Payload:
     ref = payload.blob
     if ref is None:
         return payload
-    body = await bus.blobs.get(ref.name, ref.chunks, ref.sha256)
-    return replace(payload, body=payload.body + body if payload.body else body, blob=None)
+    kept = await bus.blobs.get(ref.name, ref.chunks, ref.sha256)
+    body, end = (payload.body, kept) if payload.body else (kept, b"")
+    return replace(payload, body=body, end=end, blob=None)
 
 
 async def discard(bus: Bus, payload: Payload) -> None:

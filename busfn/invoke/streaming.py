@@ -77,7 +77,7 @@ class Stream:
             return ()
         if answer.status is not Status.ITEM:
             raise open_failure(self._link.codecs, answer)
-        skip = self._receiver.accept(answer.index, answer.count, len(answer.payload.body))
+        skip = self._receiver.accept(answer.index, answer.count, answer.payload.size)
         items = elements(self._link.codecs.decode(answer.payload, scope=answer.scope()), answer.count)
         if items is None:
             raise ProtocolError(f"a frame announces {answer.count} items and holds something else")

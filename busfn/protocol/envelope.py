@@ -195,6 +195,8 @@ def read_answer(headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 def _add_payload(out: dict[str, str], payload: Payload) -> None:
+    if payload.end:
+        raise AssertionError("a payload whose end is apart must be stored, or made whole, before it is sent")
     if payload.content_type:
         out[h.CONTENT_TYPE] = _in_line(payload.content_type)
     if payload.signature:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from busfn.errors import ProtocolError, SerializationError
@@ -56,6 +57,17 @@ class Payload:
     signature: str = ""
     blob: BlobRef | None = None
     """Set while the body is kept elsewhere, or its end is: it goes behind ``body``."""
+    end: bytes = b""
+    """The end of the body, when it is large and left apart, so that nothing copies it. Not sent, but kept elsewhere."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return len(self.body) + len(self.end)
+
+    def whole(self) -> Payload:
+        """With the end in its place."""
+        return replace(self, body=self.body + self.end, end=b"") if self.end else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +78,20 @@ class Codecs:
     main_module: str = ""
     """Name under which the other side knows our ``__main__``."""
 
-    def encode(self, value: object, *, scope: str, what: str = "value", accept: str = "") -> Payload:
+    def encode(
+        self, value: object, *, scope: str, what: str = "value", accept: str = "", apart: int = sys.maxsize
+    ) -> Payload:
         """Bytes that carry the value exactly. ``scope`` says which message it is for, ``what`` names it in errors;
-        leave it empty for packed arguments, which name themselves.
+        leave it empty for packed arguments, which name themselves. Of a value that is to be read by busfn, bytes of
+        more than ``apart`` at the end are left apart.
 
         Raises `SerializationError`, with the path of the offender, before anything is sent.
         """
         if accept == JSON:
             return Payload(content_type=JSON, body=json.encode(value))
         try:
-            return Payload(content_type=MSGPACK, body=msgpack.pack(value))
+            body, end = msgpack.pack_apart(value, sys.maxsize if accept else apart)
+            return Payload(content_type=MSGPACK, body=body, end=end)
         except NotPlain as error:
             if accept == MSGPACK:  # asked for by name: by somebody who cannot read our pickles
                 where = f"{what}{error.path}"
@@ -88,7 +104,8 @@ class Codecs:
         Raises `ProtocolError` for what cannot be read or trusted, `DeserializationError` for a missing module.
         """
         if payload.content_type == MSGPACK:
-            return msgpack.unpack(payload.body)
+            return msgpack.unpack_apart(payload.body, payload.end) if payload.end else msgpack.unpack(payload.body)
+        payload = payload.whole()
         if payload.content_type == JSON:
             return json.decode(payload.body)
         if payload.content_type != PICKLE:

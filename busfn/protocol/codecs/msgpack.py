@@ -51,9 +51,23 @@ class NotPlain(Exception):
 
 def pack(value: object) -> bytes:
     """Bytes from plain data. Raises `NotPlain` with the path of what is not plain."""
+    return b"".join(_packed(value))
+
+
+def pack_apart(value: object, least: int) -> tuple[bytes, bytes]:
+    """`pack` in two parts: the second one is bytes that the value is, or ends with, if they are more than ``least``."""
+    parts = _packed(value)
+    *head, end = parts
+    if head and len(end) > least and sum(map(len, head)) <= LARGE:
+        return b"".join(head), end
+    return b"".join(parts), b""
+
+
+def _packed(value: object) -> Sequence[bytes]:
+    """Parts that are to be joined; large bytes are parts of their own."""
     _scan(value, 0)
     try:
-        return b"".join(_pieces(value)) if _holds_large(value) else _nested(value)
+        return list(_pieces(value)) if _holds_large(value) else (_nested(value),)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise NotPlain("", f"{type(value).__name__} ({error})") from None
 
@@ -74,10 +88,14 @@ def _pieces(value: object) -> Iterator[bytes]:
         for item in items:
             yield from _pieces(item) if type(item) is bytes else (_nested(item),)
     elif type(value) is bytes and len(value) > LARGE:
-        yield struct.pack(">BI", _BIN32, len(value))
+        yield _bin_header(value)
         yield value
     else:
         yield _nested(value)
+
+
+def _bin_header(value: bytes) -> bytes:
+    return struct.pack(">BI", _BIN32, len(value))
 
 
 def pack_calls(rows: Sequence[bytes], calls: Sequence[str]) -> bytes:
@@ -105,6 +123,26 @@ def unpack(data: bytes) -> Any:
     return _unpack(data, 0)
 
 
+def unpack_apart(head: bytes, end: bytes) -> Any:
+    """`unpack` for two parts. When the second one is just the bytes at the end of the value, they are not copied."""
+    header = _bin_header(end)
+    if not head.endswith(header):
+        return unpack(head + end)
+    taken: list[bytes] = []
+
+    def read_ext(code: int, inner: bytes) -> Any:
+        if code != _APART:
+            return _from_ext(code, inner, 1)
+        taken.append(end)
+        return end
+
+    try:
+        value = _read(head.removesuffix(header) + _PLACE, read_ext)
+    except ProtocolError:  # what looks like their length is something else
+        return unpack(head + end)
+    return value if len(taken) == 1 else unpack(head + end)
+
+
 def _unpack(data: bytes, depth: int) -> Any:
     """Each extension inside another takes tens of KiB of C stack: Python's own limit would come too late."""
     if depth > MAX_DEPTH + 1:
@@ -113,6 +151,10 @@ def _unpack(data: bytes, depth: int) -> Any:
     def read_ext(code: int, inner: bytes) -> Any:
         return _from_ext(code, inner, depth + 1)
 
+    return _read(data, read_ext)
+
+
+def _read(data: bytes, read_ext: Callable[[int, bytes], Any]) -> Any:
     try:
         return _unpackb(
             data,
@@ -181,6 +223,11 @@ def _short(key: object) -> str:
 # Extension types. Codes are part of the wire format: never reuse one.
 _TUPLE, _SET, _FROZENSET, _BIGINT, _COMPLEX = 1, 2, 3, 4, 5
 _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID = 6, 7, 8, 9, 10, 11
+
+_APART = 127
+"""Never sent: stands for bytes that are apart, while what is around them is read."""
+_PLACE = bytes((0xC7, 0, _APART))
+"""An extension without content."""
 
 
 def _to_ext(value: Any) -> msgpack.ExtType:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from busfn.errors import Error, SerializationError
+from busfn.invoke.payloads import SPILL
 from busfn.protocol.codecs import JSON, MSGPACK, Codecs, Payload
 from busfn.protocol.codecs.msgpack import pack_items
 from busfn.protocol.envelope import Answer, Call, Status, answer_scope
@@ -28,7 +29,8 @@ class AnswerBuilder:
         index = call.index + offset
         accept = call.accept or (call.payload.content_type or JSON if call.foreign else "")
         try:
-            payload = self._codecs.encode(value, scope=answer_scope(call.call, index), what="result", accept=accept)
+            scope = answer_scope(call.call, index)
+            payload = self._codecs.encode(value, scope=scope, what="result", accept=accept, apart=SPILL)
         except Error as error:
             return self.failure(call, index, error)
         return Answer(status=Status.OK, payload=payload, call=call.call, index=index, worker=self._worker, took=took)

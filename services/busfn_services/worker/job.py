@@ -105,7 +105,7 @@ class Job:
     def decoded(self) -> None:
         """Its arguments were taken out of it: let go of the bytes of large ones, while the body runs."""
         if self.wire.payload.blob is not None:
-            self.call = self.call.copy(payload=replace(self.call.payload, body=b""))
+            self.call = self.call.copy(payload=replace(self.call.payload, body=b"", end=b""))
 
     def take(self, most: int) -> range:
         """Start up to ``most`` further inputs; offsets into the chunk, empty at the end.

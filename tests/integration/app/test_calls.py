@@ -53,6 +53,15 @@ def test_twenty_mebibytes_make_the_round_trip() -> None:
     assert calls.identity.remote(value) == value
 
 
+@pytest.mark.parametrize("shape", [lambda x: x, lambda x: [x], lambda x: [1, x], lambda x: [x, x], lambda x: {"a": x}])
+def test_large_bytes_come_back_wherever_they_stand(shape: Callable[[bytes], Any]) -> None:
+    value = shape(os.urandom(600_000))
+    assert calls.identity.remote(value) == value
+    assert calls.keywords.remote(1, value, b=value) == [1, [value], value, {}]
+    assert calls.keywords.remote(1, 2, value) == [1, [2, value], 2, {}]
+    assert list(calls.identity.map([value])) == [value]
+
+
 def test_async_bodies_give_their_results() -> None:
     assert calls.asquare.remote(7) == 49
 

@@ -76,6 +76,12 @@ def test_large_arguments_and_results_are_kept() -> None:
     assert call.get() == value
 
 
+def test_large_arguments_among_others_and_the_results_made_of_them_are_kept() -> None:
+    value = os.urandom(600_000)
+    calls = [durable.identity.spawn(one) for one in ([value, 1], [1, value], {"a": value})]
+    assert FunctionCall.gather(*calls) == [[value, 1], [1, value], {"a": value}]
+
+
 def test_gather_waits_for_all_in_order() -> None:
     calls = [durable.square.spawn(i) for i in range(5)]
     assert FunctionCall.gather(*calls) == [0, 1, 4, 9, 16]

@@ -138,6 +138,13 @@ def test_a_foreign_line_feed_does_not_survive_handing_on():
     assert call.headers()["Busfn-Reply"] == "in box"
 
 
+def test_what_is_apart_cannot_be_forgotten():
+    payload = Payload(content_type="application/msgpack", body=b"head", end=b"end")
+    for message in (Call(call="c", payload=payload), Answer(status=Status.OK, payload=payload)):
+        with pytest.raises(AssertionError, match="apart"):
+            message.headers()
+
+
 def test_defaults_take_no_headers():
     call = Call(call="c1", payload=Payload(content_type="", body=b""))
     assert call.headers() == {"Busfn-Protocol": "1", "Busfn-Call": "c1"}

@@ -16,7 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import ProtocolError
-from busfn.protocol.codecs.msgpack import LARGE, MAX_DEPTH, MOST_PIECES, NotPlain, pack, unpack
+from busfn.protocol.codecs.msgpack import (
+    LARGE,
+    MAX_DEPTH,
+    MOST_PIECES,
+    NotPlain,
+    pack,
+    pack_apart,
+    unpack,
+    unpack_apart,
+)
 
 zones = st.one_of(
     st.none(),
@@ -154,6 +163,79 @@ def test_large_bytes_are_packed_as_the_library_packs_them(size, others):
         assert pack(value) == msgpack.packb(value)
         assert unpack(pack(value)) == value
     assert unpack(pack([large, (1, large)])) == [large, (1, large)]
+
+
+@pytest.mark.parametrize(
+    "before", [None, [], [1, "two"], [(1, 2)], [b"x" * (LARGE // 2)], [uuid.UUID(int=7)] * (MOST_PIECES - 1)]
+)
+def test_large_bytes_at_the_end_are_left_apart_and_not_copied(before):
+    end = b"\xc6" * (LARGE + 1)
+    value = end if before is None else [*before, end]
+    head, apart = pack_apart(value, LARGE)
+    assert apart is end
+    assert head + apart == pack(value)
+    read = unpack_apart(head, apart)
+    assert read == value
+    assert (read if before is None else read[-1]) is end
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"x" * LARGE,
+        [b"x" * (LARGE + 1), 1],
+        [b"x" * (LARGE + 1), b"y" * (LARGE + 1)],
+        {"a": b"x" * (LARGE + 1)},
+        [[b"x" * (LARGE + 1)]],
+        "x" * (LARGE + 1),
+        [0] * MOST_PIECES + [b"x" * (LARGE + 1)],
+        [],
+        7,
+    ],
+)
+def test_other_values_stay_whole(value):
+    assert pack_apart(value, LARGE) == (pack(value), b"")
+
+
+def test_less_than_the_least_stays_whole():
+    value = b"x" * (2 * LARGE)
+    assert pack_apart(value, 2 * LARGE) == (pack(value), b"")
+    assert pack_apart(value, 2 * LARGE - 1)[1] is value
+
+
+@given(st.data())
+def test_data_that_is_cut_anywhere_is_read_as_the_whole(data):
+    value = data.draw(st.lists(st.one_of(st.binary(max_size=20), st.text(max_size=9), st.integers(), st.just((1, 2)))))
+    packed = pack(value)
+    cut = data.draw(st.integers(0, len(packed)))
+    assert unpack_apart(packed[:cut], packed[cut:]) == value
+
+
+@pytest.mark.parametrize(
+    ("head", "end"),
+    [
+        (b"\x92\xc4\x05\xc6\x00\x00\x00\x01", b"\x07"),  # the length stands in bytes
+        (b"\x92\xc4\x04\xc6\x00\x00\x00\x01", b"\x07"),  # and goes on behind them, as numbers too many
+        (b"\x93\xc4\x01\xc6\x00\x00\x00\x03", b"\x01\x02\x03"),
+        (b"\x91\xc6\x00\x00\x00\x02", b"\x01\x02\x03"),  # it is another length
+    ],
+)
+def test_what_only_looks_like_the_length_of_bytes_is_read_as_what_it_is(head, end):
+    try:
+        expected = unpack(head + end)
+    except ProtocolError:
+        with pytest.raises(ProtocolError):
+            unpack_apart(head, end)
+    else:
+        assert unpack_apart(head, end) == expected
+
+
+@pytest.mark.parametrize("head", [b"\x92\xc7\x00\x7f\xc6\x00\x00\x00\x02", b"\x92\xd4\x7f\x00\xc6\x00\x00\x00\x02"])
+def test_nobody_can_send_the_place_of_what_is_apart(head):
+    with pytest.raises(ProtocolError, match="127"):
+        unpack_apart(head, b"ab")
+    with pytest.raises(ProtocolError, match="127"):
+        unpack(b"\xc7\x00\x7f")
 
 
 def test_the_two_hours_of_a_night_stay_apart():

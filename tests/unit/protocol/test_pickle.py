@@ -47,6 +47,16 @@ def test_plain_data_goes_as_msgpack_without_a_signature():
     assert UNSIGNED.decode(payload, scope="any other") == {"a": (1, {2})}
 
 
+def test_a_pickle_in_two_parts_is_verified_as_the_whole():
+    payload = SIGNED.encode(Box(b"x" * 100), scope="s")
+    apart = dataclasses.replace(payload, body=payload.body[:50], end=payload.body[50:])
+    assert SIGNED.decode(apart, scope="s") == Box(b"x" * 100)
+    with pytest.raises(ProtocolError, match="wrong signature"):
+        SIGNED.decode(dataclasses.replace(apart, end=payload.body[50:].replace(b"x", b"y")), scope="s")
+    with pytest.raises(ProtocolError, match="wrong signature"):
+        SIGNED.decode(dataclasses.replace(payload, end=b"more"), scope="s")
+
+
 @pytest.mark.parametrize(
     "value",
     [Box(1), [Box([Box(2)])], collections.OrderedDict(a=1), bytearray(b"x"), range(3), collections.Counter("aab")],
