@@ -48,14 +48,15 @@ async def _calls(many: App, calls: int, width: int) -> None:
 def backlog(subject: Subject, params: Params) -> Metrics:
     """With so many inputs in the queue and both workers held: hand more over; then let the workers do all of it."""
     inputs, more = int(params["inputs"]), int(params["more"])
+    gated.spawn_map([""] * more)
+    _wait_until_none_is_left()
     forget_peak(os.getpid())
     with _held_workers():
         gated.spawn_map([""] * inputs)
         took = seconds_of(lambda: gated.spawn_map([""] * more))
         caller = peak(os.getpid())
         began = time.perf_counter()
-    while _left():
-        time.sleep(0.02)
+    _wait_until_none_is_left()
     return {
         "accept": more / took,
         "drain": (inputs + more) / (time.perf_counter() - began),
@@ -79,6 +80,11 @@ def _held_workers() -> Generator[None]:
         gate.touch()
         while list(Path(folder).iterdir()) != [gate]:
             time.sleep(0.001)
+
+
+def _wait_until_none_is_left() -> None:
+    while _left():
+        time.sleep(0.02)
 
 
 def _left() -> int:
