@@ -94,7 +94,7 @@ def backlog_row(count: int) -> Row:
             less("workers-rss", "MiB"),
             less("server-rss", "MiB"),
         ),
-        full={"inputs": count, "more": 50_000},
+        full={"inputs": count, "more": 200_000},
         quick={"inputs": count, "more": 10_000},
         ours=True,
         once=count > 100_000,
