@@ -29,6 +29,8 @@ FIRST_BUFFER = 1024
 """Bytes of a packer's buffer, which grows; the default of 256 KiB takes longer to get than a small value to pack."""
 LARGE = 64 * 1024
 """Bytes from which on a value is not given to the packer."""
+MOST_BYTES = (1 << 32) - 1
+"""What msgpack can give as a length."""
 MOST_PIECES = 16
 MOST_KEY = 80
 """Characters of a key that go into a path."""
@@ -95,6 +97,8 @@ def _pieces(value: object) -> Iterator[bytes]:
 
 
 def _bin_header(value: bytes) -> bytes:
+    if len(value) > MOST_BYTES:
+        raise ValueError(f"it holds {len(value)} bytes in one piece, and msgpack takes {MOST_BYTES}")
     return struct.pack(">BI", _BIN32, len(value))
 
 
@@ -125,8 +129,8 @@ def unpack(data: bytes) -> Any:
 
 def unpack_apart(head: bytes, end: bytes) -> Any:
     """`unpack` for two parts. When the second one is just the bytes at the end of the value, they are not copied."""
-    header = _bin_header(end)
-    if not head.endswith(header):
+    header = _bin_header(end) if len(end) <= MOST_BYTES else b""
+    if not header or not head.endswith(header):
         return unpack(head + end)
     taken: list[bytes] = []
 

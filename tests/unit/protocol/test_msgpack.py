@@ -19,6 +19,7 @@ from busfn.errors import ProtocolError
 from busfn.protocol.codecs.msgpack import (
     LARGE,
     MAX_DEPTH,
+    MOST_BYTES,
     MOST_PIECES,
     NotPlain,
     pack,
@@ -195,6 +196,12 @@ def test_large_bytes_at_the_end_are_left_apart_and_not_copied(before):
 )
 def test_other_values_stay_whole(value):
     assert pack_apart(value, LARGE) == (pack(value), b"")
+
+
+def test_more_bytes_than_msgpack_can_count_are_not_plain():
+    endless = bytes(MOST_BYTES + 1)  # zeros that nobody touches take no memory
+    with pytest.raises(NotPlain, match="4294967296 bytes"):
+        pack_apart([endless], LARGE)
 
 
 def test_less_than_the_least_stays_whole():
