@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -47,6 +48,8 @@ class Code:
 def serve(request: ServeRequest, console: Console) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # To Python a compiled file is current when size and second are: what is saved twice in one second would stay old.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     try:
         code = inspect_code(request, console)
         if code is None:

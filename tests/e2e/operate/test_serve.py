@@ -99,6 +99,23 @@ def test_changed_code_takes_over_and_broken_code_does_not(
     assert session.end() == 130
 
 
+def test_a_change_that_leaves_size_and_time_as_they_were_takes_over(
+    home: Path, app: str, serve: Callable[[Path], Session], script: Callable[..., str], eventually, monkeypatch
+) -> None:
+    """Python tells by both whether its compiled file is out of date; a file may be written twice within a second."""
+    path = Path(script(APP))
+    before = path.stat()
+    session = serve(path)
+    _, url = session.first_line().split()
+    monkeypatch.setenv("BUSFN_URL", url)
+    function = busfn.Function.from_name(app, "f")
+    assert function.remote() == "one"
+    path.write_text(path.read_text().replace("one", "two"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    eventually(lambda: function.remote() == "two")
+    assert session.end() == 130
+
+
 def test_code_that_cannot_be_imported_at_the_start_is_an_error(home: Path, script: Callable[..., str]) -> None:
     path = script("import busfn\nraise RuntimeError('not yet')\n")
     done = subprocess.run([BUSFN, "serve", path], capture_output=True, text=True, timeout=60, check=False)
