@@ -88,6 +88,8 @@ class Occupancy:
     messages: int
     queued: int
     """Those that are to be settled."""
+    unstarted: int
+    """Those of which no input was started."""
     since: float
     """When the input that has run for the longest was started (monotonic seconds); 0 when none runs."""
 
@@ -201,15 +203,16 @@ class FlightTable:
 
     def occupancy(self) -> Occupancy:
         """What the records in use amount to, for those who look often."""
-        count = queued = 0
+        count = queued = unstarted = 0
         since = 0.0
         for slot in self._used():
             fixed = _FIXED.unpack_from(self._map, HEADER_SIZE + slot * RECORD_SIZE)
             running, started, token_size = fixed[3], fixed[10], fixed[13]
             count += 1
             queued += token_size > 0
+            unstarted += started == 0.0
             since = min(since or started, started) if running else since
-        return Occupancy(count, queued, since)
+        return Occupancy(count, queued, unstarted, since)
 
     def _used(self) -> list[int]:
         states = self._map[HEADER_SIZE::RECORD_SIZE]

@@ -36,6 +36,8 @@ class WorkerReport:
     """Seconds since the input that runs longest was started; 0 while none runs."""
     running: int = 0
     """Inputs that it runs now."""
+    unstarted: int = 0
+    """Messages that it has and did not start yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

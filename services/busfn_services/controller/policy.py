@@ -45,6 +45,10 @@ class WorkerView:
     """Seconds since the input that runs longest was started; 0 while none runs."""
     running: int = 1
     """Inputs that it runs, if it is busy."""
+    slots: int = 1
+    """Inputs that it can run at once."""
+    unstarted: int = 0
+    """Messages that it has and did not start yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,20 @@ class Sample:
     """The highest `needed` of the last while, this moment included; None while that is unknown."""
 
     @property
-    def adrift(self) -> bool:
-        """Whether deliveries are handed out that no worker has: one gave them back, for later, or died with them.
+    def adrift(self) -> int:
+        """Deliveries that were handed out and that no worker has: one gave them back, or died with them.
 
-        They come again only to somebody who asks, and do not count as backlog.
+        They come again only to a worker that asks, and the server does not count them as backlog.
         """
-        return self.unsettled > sum(worker.held for worker in self.workers)
+        return max(0, self.unsettled - sum(worker.held for worker in self.workers))
+
+    @property
+    def waiting(self) -> int | None:
+        """Messages that a further worker could take: what nobody has taken, what is adrift, and what will be given
+        back because it is behind a body that runs for long. None while the backlog is unknown."""
+        if self.backlog is None:
+            return None
+        return self.backlog + self.adrift + sum(worker.unstarted for worker in self.workers if runs_long(worker))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +111,14 @@ def decide(sample: Sample | None, scaling: Scaling, cores: int) -> Decision:
     Without ``max_containers`` the cap is the machine's cores, not counting workers that wait for nested calls: they use
     no core, and what they wait for may need one. While the backlog is unknown the size is held.
     """
-    if sample is None or sample.backlog is None:
+    if sample is None or sample.waiting is None:
         count = len(_staying(sample)) if sample is not None else None
         return Decision(reason="hold" if count is None else f"{_workers(count)}: hold, the backlog is unknown")
     staying = _staying(sample)
     cap = cores + sum(worker.waiting for worker in staying)
     if scaling.max_containers is not None:
         cap = scaling.max_containers
-    sizes = _sizes(sample, sample.backlog, scaling, cores, cap)
+    sizes = _sizes(sample, sample.waiting, scaling, cores, cap)
     if sizes.start > len(staying):
         # Workers on their way out still hold memory and a core: a hard cap counts them, too.
         room = cap - len(sample.workers) if scaling.max_containers is not None else sizes.start
@@ -118,10 +130,10 @@ def decide(sample: Sample | None, scaling: Scaling, cores: int) -> Decision:
 
 def needed(sample: Sample, scaling: Scaling) -> int | None:
     """Workers that have all at hand run at once, at ``target_inputs`` each; None while the backlog is unknown."""
-    if sample.backlog is None:
+    if sample.waiting is None:
         return None
-    tied, free = _load(sample, sample.backlog, scaling)
-    return max(tied + math.ceil(free / scaling.target_inputs), int(sample.adrift))
+    tied, free = _load(sample, sample.waiting, scaling)
+    return tied + math.ceil(free / scaling.target_inputs)
 
 
 def full(sample: Sample, scaling: Scaling) -> bool:
@@ -129,18 +141,23 @@ def full(sample: Sample, scaling: Scaling) -> bool:
     return scaling.max_containers is not None and len(sample.workers) >= scaling.max_containers
 
 
-def _load(sample: Sample, backlog: int, scaling: Scaling) -> tuple[int, int]:
+def runs_long(worker: WorkerView) -> bool:
+    """Whether it will not be done soon: it waits for others, or an input has run for long."""
+    return worker.busy and (worker.waiting or worker.running_for > HORIZON)
+
+
+def _load(sample: Sample, waiting: int, scaling: Scaling) -> tuple[int, int]:
     """Workers that are tied, and the inputs that others have or should get."""
     busy = [(worker, _tied(worker, scaling.target_inputs)) for worker in _staying(sample) if worker.busy]
-    return sum(tied for _, tied in busy), backlog + sum(worker.running for worker, tied in busy if not tied)
+    return sum(tied for _, tied in busy), waiting + sum(worker.running for worker, tied in busy if not tied)
 
 
-def _sizes(sample: Sample, backlog: int, scaling: Scaling, cores: int, cap: int) -> _Sizes:
+def _sizes(sample: Sample, waiting: int, scaling: Scaling, cores: int, cap: int) -> _Sizes:
     staying, window, buffer = _staying(sample), scaling.scaledown_window, scaling.buffer_containers
-    tied, free = _load(sample, backlog, scaling)
+    tied, free = _load(sample, waiting, scaling)
     plain = needed(sample, scaling) or 0
     active = plain > 0 or any(_idle(worker) and worker.idle_for < window for worker in staying)
-    need = min(plain, max(tied + _for_work(free, run_time(staying), scaling, cores), int(sample.adrift)))
+    need = min(plain, tied + _for_work(free, run_time(staying), scaling, cores))
 
     def clamped(size: int, spare: int) -> int:
         return max(scaling.min_containers, min(size + spare, cap))
@@ -168,8 +185,8 @@ def run_time(workers: Sequence[WorkerView]) -> float | None:
 
 
 def _tied(worker: WorkerView, target: int) -> bool:
-    """Whether it will not take another input soon: it has its share, and waits for others or runs for long."""
-    return worker.running >= target and (worker.waiting or worker.running_for > HORIZON)
+    """Whether it will not take another input soon: it has its share, or no slot left, and runs for long."""
+    return worker.running >= min(target, worker.slots) and runs_long(worker)
 
 
 def _staying(sample: Sample) -> list[WorkerView]:
@@ -200,7 +217,7 @@ def _reason(sample: Sample, count: int, action: str) -> str:
     run = run_time(sample.workers)
     facts = [action, f"backlog {sample.backlog}", f"busy {sum(worker.busy for worker in sample.workers)}"]
     facts.append("" if run is None else f"mean run {_duration(run)}")
-    facts.append("deliveries are adrift" if sample.adrift else "")
+    facts.append(f"{sample.adrift} given back" if sample.adrift else "")
     return f"{_workers(count)}: {', '.join(fact for fact in facts if fact)}"
 
 

@@ -190,7 +190,7 @@ class Pool:
 
     def _pause(self, sample: Sample) -> float | None:
         woken_lately = time.monotonic() - self._woken_at < AWAKE
-        if woken_lately or sample.backlog or sample.adrift or any(worker.busy for worker in sample.workers):
+        if woken_lately or sample.waiting or any(worker.busy for worker in sample.workers):
             return TICK
         if not sample.workers and not self._spec.scaling.min_containers:
             return IDLE_TICK if any(audit.open for _, audit in self._consumers.values()) else None

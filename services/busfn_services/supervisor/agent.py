@@ -162,7 +162,7 @@ def _report(worker: Worker) -> WorkerReport:
         name=worker.name, pid=worker.pid, app=spec.app, version=spec.version, function=spec.name,
         state=worker.state.value, busy=load.busy, waiting=load.waiting, idle_for=round(load.idle_for, 1),
         held=load.held, deaf_for=round(load.deaf_for, 1), mean_run=load.mean_run, running_for=load.running_for,
-        running=load.running,
+        running=load.running, unstarted=load.unstarted,
     )  # fmt: skip
 
 

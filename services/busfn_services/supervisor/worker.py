@@ -51,6 +51,8 @@ class Load:
     """Seconds since the input that runs longest was started; 0 while none runs."""
     running: int = 0
     """Inputs that it runs; one that was just taken counts."""
+    unstarted: int = 0
+    """Messages of which no input was started."""
 
 
 @dataclass(eq=False)
@@ -96,6 +98,7 @@ class Worker:
             mean_run=self.table.mean,
             running_for=now - table.since if table.since else 0.0,
             running=min(table.messages, SLOTS),
+            unstarted=table.unstarted,
         )
 
     def drain(self) -> None:

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.spec import Scaling
-from busfn_services.controller.policy import Decision, Phase, Sample, WorkerView, decide, full, needed
+from busfn_services.controller.policy import (
+    HORIZON,
+    Decision,
+    Phase,
+    Sample,
+    WorkerView,
+    decide,
+    full,
+    needed,
+    run_time,
+    runs_long,
+)
 
 CORES = 4
 LONG = 1e6
@@ -332,10 +343,101 @@ def test_more_to_do_never_means_fewer_workers(sample, scaling, cores, more):
     assert busier.start - len(busier.stop) >= less.start - len(less.stop)
 
 
-def test_a_delivery_that_no_worker_has_gets_and_keeps_one_worker():
-    assert decide(Sample(0, (), unsettled=3), Scaling(), CORES) == Decision(start=1)
+@st.composite
+def worked_views(draw, name: str) -> WorkerView:
+    phase = draw(st.sampled_from(Phase))
+    working = phase is not Phase.STARTING and draw(st.booleans())
+    seconds = st.sampled_from([0.0, 0.001, 0.1, 0.4, 0.6, 10.0, LONG])
+    return WorkerView(
+        name,
+        phase,
+        working,
+        waiting=working and draw(st.booleans()),
+        idle_for=0.0 if working else draw(seconds),
+        held=draw(st.integers(0, 4)) if working else 0,
+        mean_run=draw(seconds),
+        running_for=draw(seconds) if working else 0.0,
+        running=1,
+        unstarted=draw(st.integers(0, 3)) if working else 0,
+    )
+
+
+@st.composite
+def worked_samples(draw) -> Sample:
+    workers = tuple(draw(worked_views(f"w{number}")) for number in range(draw(st.integers(0, 8))))
+    backlog, unsettled = draw(st.integers(0, 3)), draw(st.integers(0, 20))
+    return Sample(backlog, workers, unsettled, most_needed=draw(st.none() | st.integers(0, 12)))
+
+
+@st.composite
+def worked_scalings(draw) -> Scaling:
+    scaling = draw(scalings())
+    return replace(scaling, target_inputs=draw(st.integers(1, 5)))
+
+
+def may_grow(sample: Sample, scaling: Scaling, cores: int) -> bool:
+    counted = staying(sample) if scaling.max_containers is None else sample.workers
+    return len(counted) < cap_of(sample, scaling, cores)
+
+
+@given(worked_samples(), worked_scalings(), cores)
+def test_a_worker_is_started_while_anything_waits_and_all_workers_run_for_long(sample, scaling, cores):
+    """Whatever waits: in the queue, given back by a worker, or behind a body that runs for long."""
+    stuck = [worker for worker in staying(sample) if worker.busy and (worker.waiting or worker.running_for > HORIZON)]
+    behind = any(worker.unstarted for worker in sample.workers if worker in stuck)
+    given_back = sample.unsettled > sum(worker.held for worker in sample.workers)
+    waits = sample.backlog > 0 or given_back or behind
+    if waits and len(stuck) == len(staying(sample)) and may_grow(sample, scaling, cores):
+        assert decide(sample, scaling, cores).start >= 1
+
+
+@given(worked_samples(), worked_scalings(), cores)
+def test_without_a_worker_to_spare_all_that_waits_is_worked_off_soon_or_a_worker_is_started(sample, scaling, cores):
+    """Also beside bodies that are short so far: those that are left must do it all within the horizon."""
+    decision = decide(sample, scaling, cores)
+    if decision.start or not may_grow(sample, scaling, cores) or not sample.waiting:
+        return
+    takers = [worker for worker in staying(sample) if not runs_long(worker)]
+    run = run_time(staying(sample))
+    load = sample.waiting + sum(worker.busy for worker in takers)
+    assert takers
+    assert run is None or load * min(1.0, run / HORIZON) / scaling.target_inputs <= len(takers)
+
+
+@given(worked_samples(), worked_scalings(), cores)
+def test_what_is_started_and_stopped_is_sound_whatever_waits(sample, scaling, cores):
+    decision = decide(sample, scaling, cores)
+    assert not (decision.start and decision.stop)
+    assert not decision.start or may_grow(sample, scaling, cores)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        Sample(1, (running("w", running_for=1.0),)),
+        Sample(0, (running("w", running_for=1.0),), unsettled=1),
+        Sample(0, (replace(running("w", running_for=1.0), held=1),), unsettled=2),
+        Sample(0, (replace(running("w", running_for=1.0), unstarted=1),)),
+        Sample(0, (busy(waiting=True),), unsettled=1),
+    ],
+    ids=["queued", "given back", "given back beside one that is held", "behind it", "behind one that waits"],
+)
+@pytest.mark.parametrize("scaling", [Scaling(), Scaling(max_containers=4), Scaling(target_inputs=5)])
+def test_a_call_beside_a_long_one_gets_a_worker_of_its_own(sample, scaling):
+    assert decide(sample, scaling, CORES).start == 1
+
+
+def test_what_waits_behind_a_short_body_has_its_turn_soon():
+    short = replace(running("w", mean_run=0.001, running_for=0.001), held=4, unstarted=3)
+    assert decide(Sample(0, (short,), unsettled=4), Scaling(), CORES) == NOTHING
+
+
+def test_each_delivery_that_no_worker_has_counts_as_one_that_waits():
+    assert decide(Sample(0, (), unsettled=1), Scaling(), CORES) == Decision(start=1)
+    assert decide(Sample(0, (), unsettled=3), Scaling(), CORES) == Decision(start=3)
     idle_for_long = WorkerView("w", Phase.READY, idle_for=1e9)
-    assert decide(Sample(0, (idle_for_long,), unsettled=3), Scaling(), CORES) == NOTHING
+    assert decide(Sample(0, (idle_for_long,), unsettled=1), Scaling(), CORES) == NOTHING
+    assert decide(Sample(0, (idle_for_long,), unsettled=2), Scaling(), CORES) == Decision(start=1)
     assert decide(Sample(0, (idle_for_long,), unsettled=0), Scaling(), CORES) == Decision(stop=("w",))
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.scaling import traces
 from bench.scaling.model import Outcome, simulate
@@ -121,3 +123,11 @@ def test_the_size_is_held_while_the_backlog_is_unknown():
     assert not [at for at, _ in outcome.sizes if 100 <= at < 400]
     assert size_at(outcome, 100) > 0
     assert outcome.empty_at < 600
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from([0.001, 0.05, 0.3, 2.0, 30.0])), min_size=1, max_size=MOST))
+def test_no_call_waits_for_long_while_workers_may_be_started(calls):
+    """Short calls among long ones, in any order: at most as many at once as there may be workers."""
+    arrivals = tuple(Arrival(at, run) for at, run in sorted(calls))
+    assert max(simulated(Trace("mix", "", arrivals, 120)).waits) < 1.0

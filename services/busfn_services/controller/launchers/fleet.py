@@ -208,7 +208,7 @@ class Fleet:
         return WorkerView(
             worker.name, phase, worker.busy, worker.waiting, idle_for, worker.held, version=worker.version,
             mean_run=worker.mean_run, running_for=worker.running_for + age if worker.running_for else 0.0,
-            running=worker.running,
+            running=worker.running, unstarted=worker.unstarted,
         )  # fmt: skip
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:

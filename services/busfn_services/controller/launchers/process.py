@@ -39,5 +39,5 @@ def _view(worker: Worker) -> WorkerView:
     return WorkerView(
         worker.name, _PHASES.get(worker.state, Phase.LEAVING), load.busy, load.waiting, load.idle_for, load.held,
         version=worker.spec.version, mean_run=load.mean_run, running_for=load.running_for,
-        running=load.running,
+        running=load.running, unstarted=load.unstarted,
     )  # fmt: skip
