@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from busfn.bundle import Plan, pack, plan
+from busfn.claims import Claims, while_deploying
 from busfn.client import Client, ClientOptions
 from busfn.config import Settings, load_settings
 from busfn.deployment import Deployment, Strategy
@@ -97,7 +98,9 @@ async def _store(client: Client, made: Draft, tag: str, strategy: Strategy) -> D
         commit=await asyncio.to_thread(_commit, made.directory),
         by=_user(),
     )
-    return await Registry(bus, client.link.subjects).add(new, key)
+    registry = Registry(bus, client.link.subjects)
+    async with while_deploying(Claims(registry, bus.table(client.link.subjects.table)), made.app):
+        return await registry.add(new, key)
 
 
 def look_up_app(app: str, env: str | None) -> list[str]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding
 from busfn.errors import ExecutionError, InvalidError
-from busfn.protocol.names import Target, pinned, unpin, validate_function_name, validate_name
+from busfn.protocol.names import (
+    Target,
+    is_run_token,
+    pinned,
+    unpin,
+    validate_function_name,
+    validate_name,
+    validate_token,
+)
 from busfn.spec import AT_ONCE, Options, Start
 
 if TYPE_CHECKING:
@@ -226,6 +234,8 @@ class Function(Generic[P, R, L_co]):
 
 def look_up(app_name: str, name: str) -> Function[..., Any, Any]:
     """`Function.from_name` for pickles: a plain function travels by reference, a class method as a copy of its code."""
+    if is_run_token(app_name):
+        return Function[..., Any, Any](Target(validate_token(app_name), validate_function_name(name)), DEFAULT)
     app, version = unpin(app_name)
     return Function.from_name(app, name, version=version or None)
 

@@ -9,9 +9,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 from busfn.bus.base import Message
+from busfn.claims import Claims
 from busfn.client import Client
 from busfn.errors import ConnectionError, InvalidError, NoResponders, NotFoundError, ServiceError
-from busfn.protocol.names import Target, unpin
+from busfn.protocol.names import Target, is_run_token, unpin
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec, Scaling
 from busfn.status import FunctionStatus
@@ -27,6 +28,7 @@ class Operator:
     def __init__(self, client: Client) -> None:
         self._link = client.link
         self.registry = Registry(client.link.bus, client.link.subjects)
+        self.claims = Claims(self.registry, client.link.bus.table(client.link.subjects.table))
 
     async def stats(self, app: str) -> list[FunctionStatus]:
         """All functions of an app. Raises `NotFoundError` when nobody serves it, `ServiceError` when nobody answers."""
@@ -43,6 +45,8 @@ class Operator:
 
     async def _unserved(self, app: str) -> str:
         """Why nobody answers for an app."""
+        if is_run_token(app):
+            return f"the run {app} has ended"
         state = await self.registry.state(unpin(app)[0])
         if state is None:
             return f"there is no app {app!r} in environment {self._env!r}: `busfn app list` shows what is deployed"
@@ -86,6 +90,8 @@ class Operator:
 
     async def spec(self, target: Target) -> FunctionSpec | None:
         """A deployed function; None when its app is only run. Raises `NotFoundError`."""
+        if is_run_token(target.app):
+            return None
         app, version = unpin(target.app)
         state = await self.registry.state(app)
         if state is None or (state.stopped and not version):

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from busfn.errors import PermissionDeniedError
 from busfn.invoke.link import Link
-from busfn.protocol.names import unpin
+from busfn.protocol.names import is_run_token, unpin
 from busfn.registry import Registry
 
 SURE_FOR = 3600.0
@@ -28,7 +28,7 @@ class Pinning:
 
         Raises `NotFoundError` when there is no such version.
         """
-        if "@" not in token:
+        if "@" not in token or is_run_token(token):
             return
         with self._lock:
             if time.monotonic() < self._sure.get(token, 0.0):

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,8 @@ class RunningApp:
         self._settings = load_settings(env=env)
         self._stack = stack
         self._client: Client | None = None
+        self.token = app.name
+        """Under which the app is served: its name, or a token of its own while others have the name."""
 
     def __enter__(self) -> App:
         self.start()
@@ -86,7 +89,7 @@ class RunningApp:
 
     def detach(self) -> None:
         """Disconnect, and let the app go on until its durable work is done; for a bus that outlives this process."""
-        self._app.binding.client = None
+        self._app.binding.client, self._app.binding.app = None, ""
         client, self._client = self._client, None
         stack, self._stack = self._stack, None
         assert stack is not None
@@ -96,7 +99,7 @@ class RunningApp:
 
     def stop(self, *, grace: float = GRACE) -> None:
         """Drain the workers and end everything that was started; inputs that still run have ``grace`` seconds."""
-        self._app.binding.client = None
+        self._app.binding.client, self._app.binding.app = None, ""
         client, self._client = self._client, None
         stack, self._stack = self._stack, None
         try:
@@ -112,9 +115,11 @@ class RunningApp:
     def _start(self, stack: Stack) -> None:
         stack.connect_host()
         self._client = self._connect(stack)
+        self.token = stack.claim(self._app.name, "run")
         if self._on_log is not None:
             self._client.link.portal.run(self._follow_logs(self._client, self._on_log))
-        stack.serve(specs(self._app))
+        stack.serve([replace(spec, app=self.token) for spec in specs(self._app)])
+        self._app.binding.app = "" if self.token == self._app.name else self.token
         self._app.binding.client = self._client
 
     def _connect(self, stack: Stack) -> Client:
@@ -130,7 +135,7 @@ class RunningApp:
             for line in message.body.decode(errors="replace").splitlines():
                 printer(function, line)
 
-        await client.link.bus.subscribe(client.link.subjects.logs(self._app.name), on_message)
+        await client.link.bus.subscribe(client.link.subjects.logs(self.token), on_message)
 
 
 async def _hear_out(bus: Bus) -> None:

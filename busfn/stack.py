@@ -11,13 +11,16 @@ import secrets
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from busfn import errors
 from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress, Settings
 from busfn.hostprocess import launch_host
 from busfn.spec import FunctionSpec
+
+if TYPE_CHECKING:
+    from busfn.claims import Use
 
 READY_TIMEOUT = 30.0
 
@@ -50,6 +53,16 @@ class Stack:
             key=self.key.hex() if self.key else "",
             shared=self._server is None,
         )
+
+    def claim(self, app: str, use: Use) -> str:
+        """The token under which the app can be served: its name, unless others have it.
+
+        Raises `ConflictError` when it cannot be served at all.
+        """
+        if self._server is not None and use == "run":
+            return app  # no one else knows of this server
+        self._tell(op="claim", app=app, use=use)
+        return str(self._expect("claimed")["token"])
 
     def serve(self, specs: Sequence[FunctionSpec]) -> None:
         """Have the functions served; on return every call to them will be answered.
@@ -103,12 +116,12 @@ class Stack:
         except OSError:
             raise self._host_died() from None
 
-    def _expect(self, event: str) -> None:
+    def _expect(self, event: str) -> dict[str, Any]:
         assert self._host.stdout is not None
         while line := self._host.stdout.readline():
-            message = json.loads(line)
+            message: dict[str, Any] = json.loads(line)
             if message["event"] == event:
-                return
+                return message
             if message["event"] == "error":
                 kind = getattr(errors, message["kind"], errors.ServiceError)
                 raise kind(message["text"])

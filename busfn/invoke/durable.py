@@ -28,7 +28,7 @@ from busfn.invoke.link import Link, open_answer
 from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.protocol.control import Cancellation
 from busfn.protocol.envelope import Answer, Call, read_answer
-from busfn.protocol.names import Target, unpin, validate_function_name, validate_name
+from busfn.protocol.names import Target, validate_function_name, validate_token
 from busfn.streams import RETENTION
 
 T = TypeVar("T")
@@ -72,9 +72,7 @@ class CallRef:
         function, _, call = rest.rpartition(".")
         if not call.isalnum():
             raise InvalidError(f"{text!r} is no call id: it looks like app.function.0123abcd")
-        plain, _ = unpin(app)
-        validate_name(plain, "app")
-        return cls(Target(app, validate_function_name(function)), call)
+        return cls(Target(validate_token(app), validate_function_name(function)), call)
 
 
 class Standing(Enum):

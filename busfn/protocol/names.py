@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from busfn.errors import InvalidError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_RUN = re.compile(r"run-[0-9a-f]{1,32}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,26 @@ def pinned(app: str, version: int) -> str:
     return f"{app}@{version}"
 
 
+def run_token(app: str, run: str) -> str:
+    """The token in subjects of a run that is an app of its own, because others have the app's name."""
+    return f"{app}@run-{run}"
+
+
+def is_run_token(token: str) -> bool:
+    """Whether a token is that of a run."""
+    return "@run-" in token
+
+
 def unpin(token: str) -> tuple[str, int]:
     """App and version of such a token; version 0 for a plain app."""
     app, _, version = token.partition("@")
     return app, int(version) if version.isdigit() else 0
+
+
+def validate_token(token: str) -> str:
+    """An app's name, with ``@N`` or ``@run-ID`` behind it, or `InvalidError`."""
+    app, at, rest = token.partition("@")
+    validate_name(app, "app")
+    if at and not (rest.isascii() and rest.isdigit()) and not _RUN.match(rest):
+        raise InvalidError(f"{token!r} is no app: behind `@` comes a version, or the id of a run")
+    return token

@@ -80,6 +80,10 @@ def _run(request: RunRequest, console: Console) -> int:
             stack.stop()
         raise
     with running:
+        if running.token != target.app.name:
+            console.note(
+                f"{target.app.name} is served by others on this bus: this run is an app of its own, {running.token}"
+            )
         if request.detach:
             _hand_over(running, target, arguments, console)
         else:
@@ -109,7 +113,7 @@ def _hand_over(running: RunningApp, target: Target, arguments: Arguments, consol
     else:
         console.result(target.what.spawn(*args, **kwargs).object_id)
     running.detach()
-    console.note(f"{target.app.name} goes on until its durable work is done")
+    console.note(f"{running.token} goes on until its durable work is done")
 
 
 def _raw(target: Target) -> Any:

@@ -113,6 +113,7 @@ class _Session:
     def _take(self, code: Code, client: Client) -> None:
         """Have this code served, as the next version. Raises `ConflictError` when somebody else serves its app."""
         app = code.functions[0].app
+        self._stack.claim(app, "serve")
         if app not in self._followed:
             self._followed.add(app)
             client.link.portal.run(self._follow_logs(client, app))

@@ -32,6 +32,7 @@ class ServeRequest:
     is_module: bool
     env: str | None
     processes: int
+    join: bool = False
 
 
 def serve(request: ServeRequest, console: Console) -> int:
@@ -43,7 +44,7 @@ def serve(request: ServeRequest, console: Console) -> int:
         with ExitStack() as stack:
             address, key = _bus(settings, stack)
             options = ServiceOptions(
-                specs=chosen, address=address, env=settings.env, key=key, processes=request.processes
+                specs=chosen, address=address, env=settings.env, key=key, processes=request.processes, join=request.join
             )
             service = Microservice(
                 options,

@@ -1,8 +1,9 @@
 """Serves one app for the process that started us: supervisor and controller in one, driven over pipes.
 
-One JSON object a line. In: ``open`` (connect), ``serve`` (functions), ``stop`` (drain), ``detach``. Out: ``ready``,
-``drained``, ``detached``, ``error``. The end of the input means that the owner is gone: everything is ended at once,
-or, once detached, when the app's durable work is done.
+One JSON object a line. In: ``open`` (connect), ``claim`` (an app's name), ``serve`` (functions), ``stop`` (drain),
+``detach``. Out: ``claimed`` (with the token that the app is served under), ``ready``, ``drained``, ``detached``,
+``error``. The end of the input means that the owner is gone: everything is ended at once, or, once detached, when the
+app's durable work is done.
 """
 
 from __future__ import annotations
@@ -12,22 +13,24 @@ import gc
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 from busfn.bus.base import Bus
+from busfn.claims import CLAIM_TIME, Claims, Held, Use
 from busfn.config import BusAddress
 from busfn.errors import Error
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.child import say, standard_input
+from busfn_services.controller.abandoned import remove_from_bus
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.launchers.process import ProcessLauncher
 from busfn_services.controller.wanted import Served, with_overrides
 from busfn_services.farewell import while_there
-from busfn_services.lease import LEASE_TIME, Lease, refuse_if_deployed
+from busfn_services.lease import Lease
 from busfn_services.process import run_service
 from busfn_services.supervisor.context import HostContext, open_context
 from busfn_services.supervisor.forkserver import ForkServer
@@ -41,7 +44,7 @@ DONE_CHECK = 0.5
 FAREWELL = 3.0
 """Seconds for tidying up the bus when the owner is gone."""
 LEFT = (
-    f"what this run left on the bus could not be removed: %s. Its name is free within {LEASE_TIME:g} s after the bus is"
+    f"what this run left on the bus could not be removed: %s. Its name is free within {CLAIM_TIME:g} s after the bus is"
     " back; what was queued waits for the next run of the app"
 )
 
@@ -63,7 +66,8 @@ class Host:
         self._specs: Sequence[FunctionSpec] = ()
         self._ours: dict[str, FunctionSpec] = {}
         """All that was served, by label; code that changes may lose functions."""
-        self._claimed: set[str] = set()
+        self._held: dict[str, Held] = {}
+        """What was claimed, by token."""
         self._detached = False
         self._shared = True
         """Others use the bus, too; otherwise it ends with our owner, and what is on it needs no tidying."""
@@ -124,6 +128,8 @@ class Host:
                 if not self._shared:  # its server ends with our owner, which is nothing to report
                     logging.getLogger("busfn.bus").disabled = True
                 self._opening = asyncio.create_task(open_context(address, env=message["env"], key=key))
+            elif message["op"] == "claim":
+                say(event="claimed", token=await self._claim(message["app"], message["use"]))
             elif message["op"] == "serve":
                 await self._serve([FunctionSpec.from_dict(data) for data in message["functions"]])
                 say(event="ready")
@@ -140,7 +146,7 @@ class Host:
         """Serve the functions from now on; again, for a new version of them or with other settings."""
         if self._context is None:
             await self._connect()
-        await self._claim({spec.app for spec in specs})
+        await self._note_functions(specs)
         if self._controller is None:
             await self._begin()
         self._specs = specs
@@ -157,16 +163,31 @@ class Host:
         if self._shared:
             self._stack.push_async_callback(context.bus.close)
 
-    async def _claim(self, apps: set[str]) -> None:
-        """Make sure that nobody else serves these apps. Raises `ConflictError`."""
+    async def _claim(self, app: str, use: Use) -> str:
+        """The token that the app is served under from now on. Raises `ConflictError` when others have its name."""
+        if self._context is None:
+            await self._connect()
         assert self._context is not None
         assert self._registry is not None
-        context = self._context
-        for app in sorted(apps - self._claimed) if self._shared else ():
-            await refuse_if_deployed(self._registry, app)
-            await self._stack.enter_async_context(Lease(context.bus.table(context.subjects.table), app))
-            await self._registry.forget_overrides(app)
-            self._claimed.add(app)
+        if app in self._held:
+            return app
+        claims = Claims(self._registry, self._context.bus.table(self._context.subjects.table))
+        held = await claims.take(app, use)
+        await self._stack.enter_async_context(Lease(claims, held))
+        await self._registry.forget_overrides(held.token)
+        self._held[held.token] = held
+        return held.token
+
+    async def _note_functions(self, specs: Sequence[FunctionSpec]) -> None:
+        """Should we vanish, what is served aside has to be found on the bus."""
+        assert self._context is not None
+        assert self._registry is not None
+        claims = Claims(self._registry, self._context.bus.table(self._context.subjects.table))
+        for held in self._held.values():
+            functions = [spec.name for spec in specs if spec.app == held.token]
+            if held.aside and held.functions != functions:
+                held.functions = functions
+                await claims.renew(held)
 
     async def _begin(self) -> None:
         assert self._context is not None
@@ -226,18 +247,11 @@ class Host:
             return
         try:
             async with asyncio.timeout(FAREWELL):
-                await _tidy(self._context, self._ours.values())
+                ours = [(spec.app, spec.name) for spec in self._ours.values()]
+                await remove_from_bus(self._context.bus, self._context.subjects, ours)
                 await self._stack.aclose()
         except (Error, TimeoutError) as error:
             logger.warning(LEFT, str(error) or f"it did not answer within {FAREWELL:g} s")
-
-
-async def _tidy(context: HostContext, specs: Iterable[FunctionSpec]) -> None:
-    """Take what the app leaves behind off a bus that others use, too."""
-    for spec in specs:
-        for consumer in consumers(context.subjects, spec.app, spec.name):
-            await context.bus.queues.purge(consumer.stream, consumer.subject)
-            await context.bus.queues.delete_consumer(consumer.stream, consumer.name)
 
 
 def main() -> int:

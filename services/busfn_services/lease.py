@@ -1,35 +1,29 @@
-"""One run of an app at a time: its name is leased in the environment's table while it is served."""
+"""Keeps what a process has claimed: the name of its app, or the note of a run that is an app of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+import logging
 
-from busfn.bus.stores import Table
-from busfn.errors import ConflictError, Error
-from busfn.registry import Registry
+from busfn.claims import CLAIM_TIME, Claims, Held
+from busfn.errors import Error
 
-LEASE_TIME = 15.0
-"""Seconds after which the name of a run that is gone is free again."""
-RENEW_EVERY = 5.0
+RENEW_EVERY = CLAIM_TIME / 3
+RENEW_ASIDE_EVERY = 300.0
+"""Seconds between notes that a run with a token of its own is still there; no one competes for that."""
+
+logger = logging.getLogger("busfn.host")
 
 
 class Lease:
-    """Holds an app's name; use it with ``async with``. Raises `ConflictError` when another run holds it."""
+    """Renews a claim until it is left; use it with ``async with``."""
 
-    def __init__(self, table: Table, app: str) -> None:
-        self._table = table
-        self._app = app
-        self._key = _key(app)
-        self._owner = secrets.token_hex(8).encode()
+    def __init__(self, claims: Claims, held: Held) -> None:
+        self._claims = claims
+        self._held = held
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Lease:
-        if not await self._table.create(self._key, self._owner, ttl=LEASE_TIME):
-            raise ConflictError(
-                f"an app named {self._app!r} is being run on this bus already: end that run, use another environment"
-                f" (`--env`), or another name. If that run was killed, its name is free within {LEASE_TIME:g} s"
-            )
         self._task = asyncio.create_task(self._keep())
         return self
 
@@ -38,34 +32,21 @@ class Lease:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         try:
-            await self._table.delete(self._key)
+            await self._claims.give_back(self._held)
         except Error:  # it ends by itself
             return
 
     async def _keep(self) -> None:
+        lost = False
         while True:
-            await asyncio.sleep(RENEW_EVERY)
+            await asyncio.sleep(RENEW_ASIDE_EVERY if self._held.aside else RENEW_EVERY)
             try:
-                await self._table.put(self._key, self._owner, ttl=LEASE_TIME)
+                kept = await self._claims.renew(self._held)
             except Error:  # the bus is away: the next turn may reach it
                 continue
-
-
-async def is_run(table: Table, app: str) -> bool:
-    """Whether somebody runs the app."""
-    return await table.get(_key(app)) is not None
-
-
-def _key(app: str) -> str:
-    return f"run.{app}"
-
-
-async def refuse_if_deployed(registry: Registry, app: str) -> None:
-    """Raise `ConflictError` when the app is deployed on this bus: its workers and those of a run would take one
-    another's calls."""
-    state = await registry.state(app)
-    if state is not None and not state.stopped:
-        raise ConflictError(
-            f"an app named {app!r} is deployed on this bus (version {state.version}): use another environment (`--env`)"
-            f" or another name for the run, or stop the deployed one: busfn app stop {app}"
-        )
+            if not kept and not lost:
+                logger.warning(
+                    "while the bus was away the name of app %r was taken by others: both get its calls now",
+                    self._held.app,
+                )
+            lost = not kept

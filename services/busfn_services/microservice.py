@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
+from busfn.claims import Claims
 from busfn.config import BusAddress
 from busfn.errors import ServiceError
+from busfn.registry import Registry
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.controller.backoff import Backoff
 from busfn_services.controller.standins import StandIns
+from busfn_services.lease import Lease
 from busfn_services.supervisor.context import HostContext, open_context, restore_on_reconnect
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.logs import Echo
@@ -34,6 +38,8 @@ class ServiceOptions:
     key: bytes | None = field(repr=False)
     processes: int
     """Workers of each function."""
+    join: bool = False
+    """Take calls beside those who serve the app already."""
 
 
 class Microservice:
@@ -55,21 +61,34 @@ class Microservice:
         options = self._options
         context = await open_context(options.address, env=options.env, key=options.key)
         try:
-            await _ensure_consumers(context, options.specs)
-            restore_on_reconnect(context.bus, partial(_ensure_consumers, context, options.specs))
-            async with Supervisor(context, self._forks, self._echo) as supervisor:
-                supervisor.on_change = lambda worker: self._on_change(supervisor, worker)
-                for spec in options.specs:
-                    for _ in range(options.processes):
-                        supervisor.start(spec)
-                async with StandIns(context, options.specs):
-                    await self._until(stop)
-                supervisor.on_change = _ignore
-                await supervisor.stop(grace=GRACE)
-                await context.bus.flush()
+            async with AsyncExitStack() as claimed:
+                await self._claim(context, claimed)
+                await self._serve(context, stop)
         finally:
             await context.bus.close()
         return 0
+
+    async def _claim(self, context: HostContext, stack: AsyncExitStack) -> None:
+        """Have the names, unless we join those who have them. Raises `ConflictError`."""
+        table = context.bus.table(context.subjects.table)
+        claims = Claims(Registry(context.bus, context.subjects), table)
+        for app in () if self._options.join else sorted({spec.app for spec in self._options.specs}):
+            await stack.enter_async_context(Lease(claims, await claims.take(app, "worker")))
+
+    async def _serve(self, context: HostContext, stop: asyncio.Event) -> None:
+        options = self._options
+        await _ensure_consumers(context, options.specs)
+        restore_on_reconnect(context.bus, partial(_ensure_consumers, context, options.specs))
+        async with Supervisor(context, self._forks, self._echo) as supervisor:
+            supervisor.on_change = lambda worker: self._on_change(supervisor, worker)
+            for spec in options.specs:
+                for _ in range(options.processes):
+                    supervisor.start(spec)
+            async with StandIns(context, options.specs):
+                await self._until(stop)
+            supervisor.on_change = _ignore
+            await supervisor.stop(grace=GRACE)
+            await context.bus.flush()
 
     async def _until(self, stop: asyncio.Event) -> None:
         assert self._broken is not None

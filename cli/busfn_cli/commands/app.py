@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def list_(env: Env = None, as_json: AsJson = False) -> None:
-    """List the apps that were deployed: name, state, version, when it was deployed, tag.
+    """List apps: name, state, version, since when, tag. `run`, `serve` and `worker` are not deployed, and say where.
 
     Example: busfn app list --json
     """
@@ -32,7 +32,9 @@ def list_(env: Env = None, as_json: AsJson = False) -> None:
         if as_json:
             console.result(json.dumps(rows))
         else:
-            console.table(("name", "state", "version", "deployed", "tag"), [list(row.values()) for row in rows])
+            console.table(
+                ("name", "state", "version", "deployed", "tag", "where"), [list(row.values()) for row in rows]
+            )
 
 
 def history(name: AppName, env: Env = None, as_json: AsJson = False) -> None:
@@ -149,7 +151,14 @@ async def _apps(operator: Operator) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name, "state": _state(state), "version": state.version,
-                "deployed": _moment(deployment.deployed_at), "tag": deployment.tag,
+                "deployed": _moment(deployment.deployed_at), "tag": deployment.tag, "where": "",
+            }
+        )  # fmt: skip
+    for token, claim in (await operator.claims.all()).items():
+        rows.append(
+            {
+                "name": token, "state": claim.use, "version": 0, "deployed": _moment(claim.since), "tag": "",
+                "where": claim.where,
             }
         )  # fmt: skip
     return rows

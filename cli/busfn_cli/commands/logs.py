@@ -83,11 +83,11 @@ async def _is_known(client: Client, name: str) -> bool:
 def _filter(name: str, function: str, call: str, since: str, until: str) -> LogFilter:
     from busfn.errors import InvalidError
     from busfn.logs import LogFilter
-    from busfn.protocol.names import validate_function_name, validate_name
+    from busfn.protocol.names import validate_function_name, validate_token
 
     now = time.time()
     try:
-        app = validate_name(name, "app")
+        app = validate_token(name)
         function, call = _call(app, function, call)
         if function:
             validate_function_name(function)

@@ -19,6 +19,9 @@ def run(
     module: Annotated[bool, typer.Option("-m", help="The reference is a module, not a file.")] = False,
     env: Env = None,
     processes: Annotated[int, typer.Option("--processes", "-n", min=1, help="Worker processes of each function.")] = 1,
+    join: Annotated[
+        bool, typer.Option("--join", help="Take calls beside those who serve the app already, as a deployment does.")
+    ] = False,
 ) -> None:
     """Serve functions with a fixed number of workers, until SIGTERM or Ctrl-C: a plain microservice.
 
@@ -30,7 +33,7 @@ def run(
     from busfn_cli.serving import ServeRequest, serve
 
     with Console() as console:
-        code = serve(ServeRequest(ref=ref, is_module=module, env=env, processes=processes), console)
+        code = serve(ServeRequest(ref=ref, is_module=module, env=env, processes=processes, join=join), console)
     raise typer.Exit(code)
 
 

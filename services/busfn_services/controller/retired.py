@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from busfn.bus.base import ConsumerSpec, Queues
 from busfn.bus.stores import Table
+from busfn.claims import is_claimed
 from busfn.errors import NotFoundError
-from busfn_services.lease import is_run
 
 
 class Retired:
@@ -32,7 +32,7 @@ class Retired:
         """Remove what has nothing queued or running, and nobody who asks for more: a worker that is still leaving, or
         one that serves the function without a controller."""
         for consumer, app in list(self._consumers.items()):
-            if await is_run(self._table, app):
+            if await is_claimed(self._table, app):
                 self.discard([consumer])  # by a run, which removes it when it ends
             elif await self._unused(consumer):
                 await self._queues.delete_consumer(consumer.stream, consumer.name)

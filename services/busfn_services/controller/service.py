@@ -13,6 +13,7 @@ from busfn.deployment import Deployment
 from busfn.errors import Error, NotFoundError
 from busfn.protocol.names import pinned
 from busfn.registry import PIN_AGE, PINNED_FOR, Pin, Registry
+from busfn_services.controller.abandoned import AbandonedRuns
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.election import Election
 from busfn_services.controller.launchers.fleet import Fleet
@@ -37,6 +38,7 @@ class ControllerService:
         self._note = note
         self._serving: dict[str, int] = {}
         self._registry = Registry(context.bus, context.subjects)
+        self._abandoned = AbandonedRuns(context.bus, context.subjects, self._registry)
         self._changed = asyncio.Event()
         self._election = Election(context.bus.table(context.subjects.table), self._on_lead)
         self._controller = Controller(context, self._leads, on_stray=self._changed.set)
@@ -72,6 +74,7 @@ class ControllerService:
                 if self._leads():
                     await self._end_pins(pins, time.time())
                     await self._controller.tidy()
+                    await self._abandoned.tidy(time.time())
             except Error as error:  # the bus is away: go on with what is known
                 logger.warning("the registry cannot be read: %s", error)
             changed = asyncio.create_task(self._changed.wait())

@@ -237,15 +237,6 @@ def test_code_that_was_signed_with_another_key_is_not_run(
     assert up.workers(app) == []
 
 
-def test_a_run_does_not_mix_with_a_deployed_app(up, app: str, script: Script) -> None:
-    path = script(code("one"))
-    up.busfn("deploy", path)
-    done = up.run("run", f"{path}::version")
-    assert done.returncode == 1
-    assert "is deployed on this bus" in done.stderr
-    assert up.busfn("run", "--env", "other", f"{path}::version") == "one\n"
-
-
 NESTED = """
     import busfn
 

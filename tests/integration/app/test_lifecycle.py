@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import textwrap
@@ -103,25 +104,23 @@ def test_another_client_finds_a_function_by_name(configured: BusAddress) -> None
     assert done.stdout.strip() == "busfn.Function.from_name('lifecycle', 'square') 25 [1, 4]"
 
 
-def test_the_same_app_cannot_be_run_twice_on_one_bus(configured: BusAddress) -> None:
+def test_the_same_app_can_be_run_twice_on_one_bus(configured: BusAddress) -> None:
     again = textwrap.dedent(
         f"""
         import sys
         sys.path.insert(0, {str(Path(lifecycle.__file__).parent)!r})
-        import lifecycle, busfn
-        try:
-            with lifecycle.app.run():
-                pass
-        except busfn.errors.ConflictError as error:
-            print(error)
+        import lifecycle
+        with lifecycle.app.run() as app:
+            print(lifecycle.square.remote(5), lifecycle.square.app_name, list(lifecycle.square.map([1, 2])))
         """
     )
     with lifecycle.app.run():
         done = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, timeout=60, check=True)
-        assert "'lifecycle' is being run on this bus already" in done.stdout
+        assert re.fullmatch(r"25 lifecycle@run-[0-9a-f]{8} \[1, 4\]\n", done.stdout)
         assert lifecycle.square.remote(3) == 9
     done = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == ""
+    assert done.stdout == "25 lifecycle [1, 4]\n"
+    assert asyncio.run(_consumers_left(configured)) == []
 
 
 def test_environments_keep_apps_apart(configured: BusAddress) -> None:
