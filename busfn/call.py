@@ -9,11 +9,15 @@ from typing import Any, Generic, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding
 from busfn.client import Client
+from busfn.context import Nesting
+from busfn.errors import ExecutionError
 from busfn.invoke.durable import FEW, PAGE, CallRef
 from busfn.invoke.graph import InputInfo
+from busfn.invoke.link import endless
 from busfn.sync import Dual, Operation, Pending, warn_if_blocking
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 Page = list[Callable[[], R]]
 """Results of consecutive inputs, each decoded, or raised, when it is called."""
@@ -25,10 +29,14 @@ class FunctionCall(Generic[R]):
     Its `object_id` is all that is needed to find it again, from any process, for seven days.
     """
 
-    def __init__(self, ref: CallRef, binding: Binding, inputs: int | None = None) -> None:
+    def __init__(
+        self, ref: CallRef, binding: Binding, inputs: int | None = None, max_containers: int | None = None
+    ) -> None:
         self._ref = ref
         self._binding = binding
         self._inputs = inputs
+        self._max_containers = max_containers
+        """Workers that its function may have, as far as that is known."""
 
     @classmethod
     def from_id(cls, object_id: str) -> FunctionCall[Any]:
@@ -45,6 +53,11 @@ class FunctionCall(Generic[R]):
     def ref(self) -> CallRef:
         """The call, for `busfn.invoke`."""
         return self._ref
+
+    @property
+    def nesting(self) -> Nesting:
+        """Told of waits for the call; for `iter`."""
+        return self._client().link.nesting
 
     @property
     def object_id(self) -> str:
@@ -108,10 +121,23 @@ class FunctionCall(Generic[R]):
         return client.link.portal.submit(work(client))
 
     def _start_get(self, timeout: float | None = None, *, index: int = 0) -> Pending[R]:
-        async def work(client: Client) -> Callable[[], R]:
-            return cast("Callable[[], R]", await client.durable.result(self._ref, index, timeout))
+        refusal = self._endless() if timeout is None else None
 
-        return self._submit(work)
+        async def work(client: Client) -> Callable[[], R]:
+            return cast("Callable[[], R]", await client.durable.result(self._ref, index, timeout, refusal))
+
+        return self._awaited(self._submit(work))
+
+    def _endless(self) -> ExecutionError | None:
+        """Why a wait for it cannot end, unless it has: all workers that its function may have wait for it, or us."""
+        current = self.nesting.current()
+        return endless(self._ref.target, current.path if current is not None else (), self._max_containers)
+
+    def _awaited(self, pending: Operation[T]) -> Operation[T]:
+        """Let a worker know that its body waits for another one."""
+        self.nesting.begin()
+        pending.watch(self.nesting.end)
+        return pending
 
     def _start_num_inputs(self) -> Pending[int]:
         async def work(client: Client) -> Callable[[], int]:
@@ -130,8 +156,10 @@ class FunctionCall(Generic[R]):
     def start_page(self, start: int, end: int, most: int) -> Pending[Page[R]]:
         """Ask for up to ``most`` results of consecutive inputs; for `iter`."""
 
+        refusal = self._endless()
+
         async def work(client: Client) -> Callable[[], Page[R]]:
-            page = cast("Page[R]", await client.durable.page(self._ref, start, end, most))
+            page = cast("Page[R]", await client.durable.page(self._ref, start, end, most, refusal))
             return lambda: page
 
         return self._submit(work)
@@ -158,7 +186,9 @@ class ResultsDual(Generic[R]):
         pages = _Pages(self._call, start, _last(start, end, self._call.num_inputs()))
         try:
             while (pending := pages.next()) is not None:
-                for thunk in pages.take(pending.wait()()):
+                with self._call.nesting:
+                    page = pending.wait()
+                for thunk in pages.take(page()):
                     yield thunk()
         finally:
             pages.abandon()
@@ -168,7 +198,9 @@ class ResultsDual(Generic[R]):
         pages = _Pages(self._call, start, _last(start, end, await self._call.num_inputs.aio()))
         try:
             while (pending := pages.next()) is not None:
-                for thunk in pages.take((await pending)()):
+                with self._call.nesting:
+                    page = await pending
+                for thunk in pages.take(page()):
                     yield thunk()
         finally:
             pages.abandon()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.call import FunctionCall
 from busfn.client import Client
-from busfn.context import current_input
 from busfn.errors import ExecutionError, InvalidError
 from busfn.ids import call_id_of, new_call_id
 from busfn.invoke.durable import CallRef
+from busfn.invoke.link import endless
 from busfn.invoke.payloads import SPILL
 from busfn.invoke.streaming import Stream
 from busfn.maps import MapDual, MapSource, for_each_dual
@@ -72,7 +72,7 @@ class Calling(Generic[P, R]):
 
     @property
     def spawn_map(self) -> Dual[..., FunctionCall[R]]:
-        return spawn_map_dual(self._map_source("spawn_map"), self._handle.binding)
+        return spawn_map_dual(self._map_source("spawn_map"), self._handle.binding, self._max_containers)
 
     def hydrate(self, function: T) -> Dual[[], T]:
         """Makes sure that ``function``, whose calls these are, can be used, and gives it."""
@@ -142,9 +142,9 @@ class Calling(Generic[P, R]):
         call = self._call(client, target, args, kwargs)
         if not call.path:
             return cast("Pending[R]", client.direct.start(target, call))
-        client.link.waiting(1)  # before it is sent: whoever decides about a further worker shall know
+        client.link.nesting.begin()  # before it is sent: whoever decides about a further worker shall know
         pending = client.direct.start(target, call)
-        pending.watch(lambda: client.link.waiting(-1))
+        pending.watch(client.link.nesting.end)
         return cast("Pending[R]", pending)
 
     def _start_spawn(self, *args: P.args, **kwargs: P.kwargs) -> Pending[FunctionCall[R]]:
@@ -152,12 +152,13 @@ class Calling(Generic[P, R]):
         if self.is_generator:
             raise InvalidError(f"Cannot `spawn` a generator function: nobody would take the items of {self._name}")
         target = self._handle.target
-        call = self._call(client, target, args, kwargs)
+        call = self._call(client, target, args, kwargs, awaited=False)
         enqueue = client.durable.enqueue_once if self._handle.start.idempotency_key else client.durable.enqueue
-        handle = FunctionCall[R](CallRef(target, call.call), self._handle.binding, 1)
+        handle = FunctionCall[R](CallRef(target, call.call), self._handle.binding, 1, self._max_containers)
+        parent = client.link.nesting.current()
 
         async def work() -> Callable[[], FunctionCall[R]]:
-            await asyncio.gather(enqueue(target, call), client.durable.note_child(handle.ref, call.parent, call.path))
+            await asyncio.gather(enqueue(target, call), client.durable.note_child(handle.ref, parent))
             return lambda: handle
 
         return client.link.portal.submit(work())
@@ -174,9 +175,8 @@ class Calling(Generic[P, R]):
         if method != "spawn_map" or self._handle.start.idempotency_key:
             self._only_spawned()
         alone = self._handle.definition is not None and self._handle.definition.options.single_use_containers
-        return MapSource(
-            f"{self._name}.{method}", self._handle.target, self._map_client, self._new_call, chunked=not alone
-        )
+        new_call = partial(self._new_call, awaited=method != "spawn_map")
+        return MapSource(f"{self._name}.{method}", self._handle.target, self._map_client, new_call, chunked=not alone)
 
     def _only_spawned(self) -> None:
         if not self._at_once:
@@ -197,38 +197,46 @@ class Calling(Generic[P, R]):
             client.pinning.hold(self._handle.target.app)
         return client
 
-    def _call(self, client: Client, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def _call(
+        self, client: Client, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], *, awaited: bool = True
+    ) -> Call:
         call = self._call_id(client.link.ids)
         scope = call_scope(target.app, target.function, call)
         payload = client.link.codecs.encode(
             pack_arguments(args, kwargs), scope=scope, what="" if kwargs else "args", apart=SPILL
         )
-        return self._made(call, payload)
+        return self._made(client, call, payload, awaited=awaited)
 
-    def _new_call(self) -> Call:
-        return self._made(self._call_id(new_call_id), EMPTY)
+    def _new_call(self, client: Client, *, awaited: bool) -> Call:
+        return self._made(client, self._call_id(new_call_id), EMPTY, awaited=awaited)
 
     def _call_id(self, ids: Callable[[], str]) -> str:
         key = self._handle.start.idempotency_key
         return call_id_of(self._handle.target.label, key) if key else ids()
 
-    def _made(self, call: str, payload: Payload) -> Call:
-        current, not_before = current_input(), 0 if self._at_once else self._handle.start.not_before(time.time())
+    def _made(self, client: Client, call: str, payload: Payload, *, awaited: bool) -> Call:
+        """The call; one that is ``awaited`` knows the functions whose workers wait for it."""
+        current, not_before = (
+            client.link.nesting.current(),
+            0 if self._at_once else self._handle.start.not_before(time.time()),
+        )
         if current is None:
             return Call(call=call, payload=payload, not_before=not_before)
-        self._check_recursion(current.path)
-        parent, path = current.input_id, current.path
-        return Call(call=call, payload=payload, not_before=not_before, parent=parent, path=path)
+        path = current.path if awaited else ()
+        self._check_recursion(path)
+        return Call(call=call, payload=payload, not_before=not_before, parent=current.input_id, path=path)
+
+    @property
+    def _max_containers(self) -> int | None:
+        """Workers that the function may have, as far as that is known."""
+        definition = self._handle.definition
+        return definition.options.scaling.max_containers if definition is not None else None
 
     def _check_recursion(self, path: tuple[str, ...]) -> None:
         """A call that waits for a worker which waits for the call would never end: refuse it here."""
-        most = self._handle.definition.options.scaling.max_containers if self._handle.definition else None
-        waiting = path.count(self._handle.target.label)
-        if most is not None and waiting >= most:
-            raise ExecutionError(
-                f"{self._name} is called from within itself, and all {most} workers that `max_containers` allows may be"
-                f" waiting for this call; raise `max_containers` or call {self._name}.local(...)"
-            )
+        target = self._handle.target
+        if refusal := endless(target, path, self._max_containers):
+            raise refusal
         if len(path) >= DEEPEST:
             raise ExecutionError(f"{self._name}: {len(path)} calls wait for one another, this looks endless")
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from busfn.bus.base import Bus
 from busfn.config import BusAddress
+from busfn.context import NOT_NESTED, Nesting
 from busfn.errors import ClientClosed
 from busfn.invoke.conversation import Switchboard
 from busfn.invoke.deadletters import DeadLetters
 from busfn.invoke.direct import Direct
 from busfn.invoke.durable import Durable
 from busfn.invoke.graph import Graphs
-from busfn.invoke.link import Link, ignore_waiting
+from busfn.invoke.link import Link
 from busfn.invoke.progress import Watch, unwatched
 from busfn.pinning import Pinning
 from busfn.protocol.codecs import Codecs
@@ -32,7 +32,7 @@ class ClientOptions:
     main_module: str = ""
     """Name under which workers import the script that runs as ``__main__`` here."""
     name: str = "busfn"
-    waiting: Callable[[int], None] = field(default=ignore_waiting, repr=False)
+    nesting: Nesting = field(default=NOT_NESTED, repr=False)
     watch: Watch = field(default=unwatched, repr=False)
     """Told how far maps are."""
 
@@ -98,6 +98,6 @@ def _link(options: ClientOptions, portal: LoopThread, bus: Bus) -> Link:
         bus=bus,
         subjects=Subjects(options.env),
         codecs=Codecs(options.key, options.main_module),
-        waiting=options.waiting,
+        nesting=options.nesting,
         watch=options.watch,
     )

@@ -28,6 +28,40 @@ class CurrentInput:
 _current: ContextVar[CurrentInput | None] = ContextVar("busfn_current_input", default=None)
 
 
+class Nesting:
+    """What calls need to know of the worker that they are made in; this one is for all other processes, where nobody
+    counts who waits.
+
+    Use it with ``with`` while a body is blocked until a call of its own ends, from any thread.
+    """
+
+    __slots__ = ()
+
+    def current(self) -> CurrentInput | None:
+        """The input whose body makes a call now, also in a thread that the body has started; None outside a worker."""
+        return _current.get() or self.running()
+
+    def running(self) -> CurrentInput | None:
+        """The input that the worker runs, as any thread sees it; None when that is not known."""
+        return None
+
+    def begin(self) -> None:
+        """A body begins to wait for a call that it has made."""
+
+    def end(self) -> None:
+        """It goes on."""
+
+    def __enter__(self) -> None:
+        self.begin()
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+NOT_NESTED = Nesting()
+"""Outside a worker."""
+
+
 def current_input() -> CurrentInput | None:
     """The input being run, or None outside a worker."""
     return _current.get()

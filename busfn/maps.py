@@ -27,13 +27,14 @@ class MapSource:
     name: str
     target: Target
     client: Callable[[], Client]
-    new_call: Callable[[], Call]
+    new_call: Callable[[Client], Call]
     chunked: bool = True
     """Several short inputs may share a message."""
 
     def mapping(self, options: MapOptions) -> Mapping:
         """A map that can be iterated once."""
-        return Mapping(self.client().link, self.target, self.new_call(), options)
+        client = self.client()
+        return Mapping(client.link, self.target, self.new_call(client), options)
 
 
 class MapResult(Generic[R]):

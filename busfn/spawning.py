@@ -30,18 +30,19 @@ AHEAD = 64
 """Messages on their way to the queue at a time."""
 
 
-def spawn_map_dual(source: MapSource, binding: Binding) -> Dual[..., FunctionCall[Any]]:
-    """``f.spawn_map(...)`` and ``await f.spawn_map.aio(...)``."""
-    return _SpawnMap(source, binding)
+def spawn_map_dual(source: MapSource, binding: Binding, max_containers: int | None) -> Dual[..., FunctionCall[Any]]:
+    """``f.spawn_map(...)`` and ``await f.spawn_map.aio(...)``; ``max_containers`` is that of the function, if known."""
+    return _SpawnMap(source, binding, max_containers)
 
 
 class _SpawnMap(Dual[..., FunctionCall[Any]]):
-    __slots__ = ("_binding", "_source")
+    __slots__ = ("_binding", "_max_containers", "_source")
 
-    def __init__(self, source: MapSource, binding: Binding) -> None:
+    def __init__(self, source: MapSource, binding: Binding, max_containers: int | None) -> None:
         super().__init__(source.name, _never)
         self._source = source
         self._binding = binding
+        self._max_containers = max_containers
 
     def __call__(self, *iterators: Any, kwargs: dict[str, Any] | None = None) -> FunctionCall[Any]:
         if running_loop():
@@ -59,7 +60,7 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
         except BaseException:
             handover.withdraw().wait()
             raise
-        return handover.handle(self._binding)
+        return handover.handle(self._binding, self._max_containers)
 
     async def aio(self, *iterators: Any, kwargs: dict[str, Any] | None = None) -> FunctionCall[Any]:
         """The same without blocking the event loop; takes async iterables, too."""
@@ -76,7 +77,7 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
         except BaseException:
             await handover.withdraw()
             raise
-        return handover.handle(self._binding)
+        return handover.handle(self._binding, self._max_containers)
 
 
 class _Handover:
@@ -85,7 +86,8 @@ class _Handover:
     def __init__(self, source: MapSource, kwargs: dict[str, Any] | None) -> None:
         self._client: Client = source.client()
         self._target = source.target
-        self._call: Call = source.new_call()
+        self._call: Call = source.new_call(self._client)
+        self._parent = self._client.link.nesting.current()
         self._options = MapOptions(kwargs=kwargs or {})
         self._sending: deque[Operation[None]] = deque()
         self._inputs = 0
@@ -144,7 +146,7 @@ class _Handover:
         if self._together:
             await durable.enqueue_all(self._target, self._together)
         await durable.note_size(self._ref, self._inputs)
-        await durable.note_child(self._ref, self._call.parent, self._call.path)
+        await durable.note_child(self._ref, self._parent)
         if self._end is not None:  # by now each message holds it
             await discard(self._client.link.bus, Payload(content_type="", body=b"", blob=self._end[1]))
 
@@ -160,8 +162,8 @@ class _Handover:
         with suppress(Error):  # what brought us here is told
             await self._client.durable.cancel(self._ref, terminate=False)
 
-    def handle(self, binding: Binding) -> FunctionCall[Any]:
-        return FunctionCall[Any](self._ref, binding, self._inputs)
+    def handle(self, binding: Binding, max_containers: int | None) -> FunctionCall[Any]:
+        return FunctionCall[Any](self._ref, binding, self._inputs, max_containers)
 
     @property
     def _ref(self) -> CallRef:

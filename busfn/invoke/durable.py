@@ -16,8 +16,10 @@ from functools import partial
 from typing import TypeVar
 
 from busfn.bus.base import Message, Outgoing, SubjectFull, Subscription
+from busfn.context import CurrentInput
 from busfn.errors import (
     ConnectionError,
+    Error,
     InvalidError,
     NotFoundError,
     OutputExpiredError,
@@ -113,12 +115,12 @@ class Durable:
         messages = [self._outgoing(target, call) for call in held]
         await self._with_room(target, held, partial(self._link.bus.queues.enqueue_all, messages))
 
-    async def note_child(self, ref: CallRef, parent: str, path: Sequence[str]) -> None:
-        """Store that an input has spawned a call, for call graphs; ``path`` are the functions that lead to it."""
-        if not parent or not path:
+    async def note_child(self, ref: CallRef, parent: CurrentInput | None) -> None:
+        """Store that an input has spawned a call, for call graphs."""
+        if parent is None or not parent.path:
             return
-        call, _, index = parent.rpartition("-")
-        subject = self._link.subjects.child(path[-1].partition(".")[0], call, index, str(ref))
+        app = parent.path[-1].partition(".")[0]
+        subject = self._link.subjects.child(app, parent.call, parent.index, str(ref))
         with suppress(QueueFull):  # noted before
             await self._link.bus.queues.enqueue(subject, b"")
 
@@ -176,8 +178,10 @@ class Durable:
         stored = await self._latest("RES", self._link.subjects.size(ref.target.app, ref.call))
         return 1 if stored is None else int(stored.body)
 
-    async def result(self, ref: CallRef, index: int, timeout: float | None) -> Callable[[], object]:
-        """A thunk that gives the result or raises what the body raised.
+    async def result(
+        self, ref: CallRef, index: int, timeout: float | None, refusal: Error | None = None
+    ) -> Callable[[], object]:
+        """A thunk that gives the result or raises what the body raised; ``refusal`` is raised instead of waiting.
 
         Raises the builtin `TimeoutError` when there is none within ``timeout`` seconds, `OutputExpiredError` when none
         can come any more, `RemoteError` when the call was cancelled.
@@ -186,11 +190,15 @@ class Durable:
         async with asyncio.timeout(None if timeout is None else max(timeout, LEAST_LOOK)):
             answer = await self._patiently(lambda: self._look(ref, index), max(timeout or 0.0, AWAY_PATIENCE))
         if answer is None:
+            if refusal is not None:
+                raise refusal
             async with asyncio.timeout_at(end):
                 answer = await self._wait(ref, index)
         return partial(open_answer, self._link.codecs, answer)
 
-    async def page(self, ref: CallRef, start: int, end: int, most: int = PAGE) -> list[Callable[[], object]]:
+    async def page(
+        self, ref: CallRef, start: int, end: int, most: int = PAGE, refusal: Error | None = None
+    ) -> list[Callable[[], object]]:
         """Results of consecutive inputs, as many as there are in a row, but at least the first: waits for that one.
 
         No more than ``most``, and no more than `PAGE_BYTES` of them.
@@ -199,7 +207,7 @@ class Durable:
         if not row and most > FEW:  # those that fitted into the answer may be others
             row = await self._patiently(lambda: self._row(ref, range(start, min(end, start + FEW))))
         return [partial(open_answer, self._link.codecs, answer) for answer in row] or [
-            await self.result(ref, start, None)
+            await self.result(ref, start, None, refusal)
         ]
 
     async def standing(self, ref: CallRef) -> Standing:

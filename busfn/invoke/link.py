@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from busfn.bus.base import Bus
-from busfn.errors import InternalFailure, NoResponders, RemoteError, ServiceError
+from busfn.context import NOT_NESTED, Nesting
+from busfn.errors import ExecutionError, InternalFailure, NoResponders, RemoteError, ServiceError
 from busfn.ids import CallIds
 from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import JSON, Codecs
@@ -15,10 +16,6 @@ from busfn.protocol.failure import decode_failure
 from busfn.protocol.names import Target
 from busfn.protocol.subjects import Subjects
 from busfn.sync import LoopThread
-
-
-def ignore_waiting(change: int) -> None:
-    """Outside a worker nobody counts who waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +27,8 @@ class Link:
     subjects: Subjects
     codecs: Codecs
     ids: CallIds = field(default_factory=CallIds, repr=False)
-    waiting: Callable[[int], None] = field(default=ignore_waiting, repr=False)
-    """Told +1 when an input of this worker starts to wait for a nested call and -1 when it goes on."""
+    nesting: Nesting = field(default=NOT_NESTED, repr=False)
+    """Told when an input of this worker starts to wait for a call of its own, and when it goes on."""
     watch: Watch = field(default=unwatched, repr=False)
     """Told how far maps are."""
 
@@ -58,6 +55,21 @@ def unserved(target: Target) -> NoResponders:
         f"nobody serves {target.label}: no worker and no controller answers for it."
         " `busfn function list` shows what is deployed; start it with `busfn deploy`, `busfn run`, `busfn worker`, or"
         " `with app.run():`"
+    )
+
+
+def endless(target: Target, path: Sequence[str], max_containers: int | None) -> ExecutionError | None:
+    """The error for a call that waits for workers which all wait for it; None when there may be others.
+
+    ``path`` are the functions that wait for it, with a worker each.
+    """
+    if max_containers is None or path.count(target.label) < max_containers:
+        return None
+    chain = " -> ".join((*path, target.label))
+    return ExecutionError(
+        f"{chain}: this call would never start, because all workers that {target.label} may have"
+        f" (`max_containers={max_containers}`) wait for it."
+        f" Raise `max_containers`, or call {target.function}.local(...)"
     )
 
 

@@ -79,7 +79,7 @@ class Mapping:
                 elif not self._exhausted and (size := self._window.size()):
                     self._send(pull(rows, size))
                 else:
-                    self._handle(self._mailbox.get())
+                    self._handle(self._next())
         finally:
             self._end()
 
@@ -94,11 +94,17 @@ class Mapping:
                     for value in self._results(block):
                         yield value
                 else:
-                    self._handle(await self._mailbox.aget())
+                    with self._link.nesting:
+                        event = await self._mailbox.aget()
+                    self._handle(event)
                 room.set()
         finally:
             feeder.cancel()
             self._end()
+
+    def _next(self) -> Event:
+        with self._link.nesting:
+            return self._mailbox.get()
 
     async def _feed(self, rows: AsyncIterator[Row], room: asyncio.Event) -> None:
         """Send rows as they come; a message that does not fill up leaves after `PULL_TIME`."""

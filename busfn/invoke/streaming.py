@@ -35,7 +35,8 @@ class Stream:
         self._link.portal.call(self._conversation.begin)
         try:
             while not self._receiver.done:
-                frame = self._mailbox.get()
+                with self._link.nesting:
+                    frame = self._mailbox.get()
                 yield from self._open(self._fetch(frame))
                 self._grant()
         finally:
@@ -46,7 +47,8 @@ class Stream:
         self._link.portal.call(self._conversation.begin)
         try:
             while not self._receiver.done:
-                frame = await self._mailbox.aget()
+                with self._link.nesting:
+                    frame = await self._mailbox.aget()
                 for item in self._open(await self._afetch(frame)):
                     yield item
                 self._grant()

@@ -16,10 +16,11 @@ from typing import cast
 
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
 from busfn.errors import Error, ProtocolError
-from busfn.invoke.link import Link
+from busfn.invoke.link import Link, endless
 from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
 from busfn.protocol.envelope import Call
+from busfn.protocol.names import Target
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.flight import Entry, FlightTable, Kind
@@ -111,6 +112,8 @@ class Intake:
             decline(self._bus, call, self._worker)
         elif self._held.spare() > 0:
             self._accept(call, Kind.DIRECT)
+        elif refusal := self._endless(call):
+            refuse(self._bus, self._link.codecs, call, refusal)
         else:
             self._background.spawn(hand_on(self._link, self._spec.app, self._spec.name, call))
 
@@ -126,13 +129,27 @@ class Intake:
             decline(self._bus, call, self._worker, delivery.sequence)
             self._bus.queues.settle(delivery.token, Verdict.ACK)
         elif not self._held.bears():
-            self._refuse(kind, delivery)
+            self._pass_on(call, kind, delivery)
         elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
             self._refuse(kind, delivery, early)
         else:
             turned_away = 1 if call.not_before else 0  # it came too early before
             again = may_be_lost(delivery.deliveries - turned_away, time.time() - delivery.stored_at)
             self._accept(call, kind, delivery.token, delivery.sequence, again=again)
+
+    def _endless(self, call: Call) -> Error | None:
+        """Why no worker will ever have room for a call: all that there may be wait for it."""
+        target = Target(self._spec.app, self._spec.name)
+        return endless(target, call.path, self._spec.scaling.max_containers) if call.path else None
+
+    def _pass_on(self, call: Call, kind: Kind, delivery: Delivery) -> None:
+        """There is no room here for what was delivered."""
+        refusal = self._endless(call)
+        if refusal is None or not call.reply:
+            self._refuse(kind, delivery)
+            return
+        refuse(self._bus, self._link.codecs, call, refusal)
+        self._bus.queues.settle(delivery.token, Verdict.ACK)
 
     def _refuse(self, kind: Kind, delivery: Delivery, delay: float = 0.0) -> None:
         """Let others have it. Noted before it is written, and written at once: should we die, the supervisor must not

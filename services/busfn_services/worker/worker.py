@@ -18,7 +18,7 @@ from typing import Any
 from busfn.binding import DEFAULT
 from busfn.client import Client, ClientOptions, open_bus
 from busfn.config import BusAddress
-from busfn.context import WORKER_VARIABLE
+from busfn.context import WORKER_VARIABLE, CurrentInput, Nesting
 from busfn.spec import FunctionSpec
 from busfn.sync import LoopThread
 from busfn.tracebacks import user_traceback
@@ -82,15 +82,28 @@ class SupervisorLink:
         os._exit(EXIT_ORPHANED)
 
 
-class Waiting:
-    """Counts inputs that wait for nested calls, for the supervisor to see."""
+class WorkerNesting(Nesting):
+    """Counts waits of bodies for calls of their own, for the supervisor to see."""
+
+    __slots__ = ("_count", "_lock", "_table", "executor")
 
     def __init__(self, table: FlightTable) -> None:
         self._table = table
         self._lock = threading.Lock()
         self._count = 0
+        self.executor: Executor | None = None
+        """Knows what runs; None while nothing can."""
 
-    def change(self, by: int) -> None:
+    def running(self) -> CurrentInput | None:
+        return self.executor.current if self.executor is not None else None
+
+    def begin(self) -> None:
+        self._change(1)
+
+    def end(self) -> None:
+        self._change(-1)
+
+    def _change(self, by: int) -> None:
         with self._lock:
             self._count += by
             self._table.set_waiting(self._count)
@@ -103,9 +116,8 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     os.environ.update(config.spec.env)
     supervisor = SupervisorLink(sock)
     portal = LoopThread()
-    options = ClientOptions(
-        address=config.address, env=config.env, key=config.key, name=config.worker, waiting=Waiting(table).change
-    )
+    nesting = WorkerNesting(table)
+    options = ClientOptions(address=config.address, env=config.env, key=config.key, name=config.worker, nesting=nesting)
     connecting = portal.submit(open_bus(options))
     try:
         module, raw = load_function(config.spec)
@@ -117,6 +129,7 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     DEFAULT.client = client
     executor = Executor(config.spec, raw, client.link.codecs, config.worker)
     output.follow(executor)
+    nesting.executor = executor
     return _serve(config, client, executor, table, supervisor)
 
 
