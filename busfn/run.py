@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -16,6 +16,7 @@ from busfn.config import load_settings
 from busfn.context import is_local
 from busfn.errors import ConnectionError, InvalidError
 from busfn.invoke.progress import Watch, unwatched
+from busfn.protocol import headers
 from busfn.sources import alias_main, specs
 from busfn.stack import Stack
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 LogPrinter = Callable[[str, str], None]
 """Called with a function's name and one line that it printed; from the loop thread."""
 
+
+NotePrinter = Callable[[str], None]
+"""Called with what the user should know at the end of the run."""
 
 GRACE = 2.0
 """Seconds that inputs have which still run when the app's run is over."""
@@ -42,11 +46,13 @@ class RunningApp:
         env: str | None = None,
         show_logs: bool = True,
         on_log: LogPrinter | None = None,
+        on_note: NotePrinter | None = None,
         watch: Watch = unwatched,
         stack: Stack | None = None,
     ) -> None:
         self._app = app
         self._on_log = on_log or (print_log if show_logs else None)
+        self._on_note = on_note or print_note
         self._watch = watch
         self._settings = load_settings(env=env)
         self._stack = stack
@@ -104,7 +110,9 @@ class RunningApp:
         stack, self._stack = self._stack, None
         try:
             if stack is not None and client is not None:
-                stack.drain(grace)
+                left = stack.drain(grace)
+                if left:
+                    self._on_note(dropped(left))
         finally:
             if client is not None:
                 client.link.portal.run(_hear_out(client.link.bus))
@@ -131,6 +139,8 @@ class RunningApp:
 
     async def _follow_logs(self, client: Client, printer: LogPrinter) -> None:
         def on_message(message: Message) -> None:
+            if headers.ANSWERED in message.headers:  # its caller raises it
+                return
             function = client.link.subjects.parse(message.subject).function
             for line in message.body.decode(errors="replace").splitlines():
                 printer(function, line)
@@ -148,3 +158,18 @@ async def _hear_out(bus: Bus) -> None:
 def print_log(function: str, line: str) -> None:
     """One line of a worker's output, on stderr."""
     print(f"{function} | {line}", file=sys.stderr)
+
+
+def print_note(text: str) -> None:
+    """What the user should know, on stderr."""
+    print(text, file=sys.stderr)
+
+
+def dropped(left: Mapping[str, int]) -> str:
+    """What is said of inputs by function that nobody will run any more."""
+    total, each = sum(left.values()), ", ".join(f"{name}: {count}" for name, count in left.items())
+    what = "1 queued input was" if total == 1 else f"{total} queued inputs were"
+    return (
+        f"busfn: {what} dropped, because this run has ended ({each}). Wait for them (`call.get()`, `call.iter()`),"
+        " or keep them with `busfn run --detach` on a bus that goes on (`busfn up`)"
+    )

@@ -72,17 +72,18 @@ class Stack:
         self._tell(op="serve", functions=[spec.to_dict() for spec in specs])
         self._expect("ready")
 
-    def drain(self, grace: float) -> None:
+    def drain(self, grace: float) -> dict[str, int]:
         """Stop the workers, running inputs after ``grace`` seconds; on return all they printed was sent.
 
-        Harmless when the host is gone.
+        Returns how many inputs of each function are left in the queue. Harmless when the host is gone.
         """
         if self._host.poll() is None:
             try:
                 self._tell(op="stop", grace=grace)
-                self._expect("drained")
+                return {str(name): int(count) for name, count in self._expect("drained")["left"].items()}
             except errors.Error:  # it died on the way: nothing is left to drain
-                return
+                return {}
+        return {}
 
     def detach(self) -> None:
         """Leave the host to itself: it goes on until the app's durable work is done. Needs a bus that outlives us."""

@@ -63,6 +63,10 @@ class Console:
         if not self.quiet:
             self._print(text)
 
+    def warn(self, text: str) -> None:
+        """Something that was lost, also for those who want it quiet."""
+        self._print(text)
+
     def error(self, text: str) -> None:
         """What went wrong."""
         self._stop_bars()

@@ -74,7 +74,9 @@ def _run(request: RunRequest, console: Console) -> int:
         arguments = parse_arguments(_raw(target), request.tokens, f"busfn run {request.ref}")
         from busfn.run import RunningApp  # which takes as long as a server does to start
 
-        running = RunningApp(target.app, env=request.env, on_log=console.log, watch=console.progress, stack=stack)
+        running = RunningApp(
+            target.app, env=request.env, on_log=console.log, on_note=console.warn, watch=console.progress, stack=stack
+        )
     except BaseException:
         if stack is not None:
             stack.stop()

@@ -16,6 +16,7 @@ from busfn.bus.base import Message
 from busfn.client import Client, ClientOptions
 from busfn.config import Settings, load_settings
 from busfn.errors import Error, InvalidError
+from busfn.run import dropped
 from busfn.spec import FunctionSpec
 from busfn.stack import Stack
 from busfn_cli.changes import changes
@@ -106,8 +107,10 @@ class _Session:
             self._console.result(f"ready {shown_address(self._stack.address, own=self._own_server)}")
             self._reload(code, client)
         finally:
-            self._stack.drain(2.0)
+            left = self._stack.drain(2.0)
             client.close()
+            if left:
+                self._console.warn(dropped(left))
         return 0
 
     def _take(self, code: Code, client: Client) -> None:

@@ -28,6 +28,7 @@ from busfn_services.child import say, standard_input
 from busfn_services.controller.abandoned import remove_from_bus
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.launchers.process import ProcessLauncher
+from busfn_services.controller.leftover import queued_inputs
 from busfn_services.controller.wanted import Served, with_overrides
 from busfn_services.farewell import while_there
 from busfn_services.lease import Lease
@@ -68,6 +69,8 @@ class Host:
         """All that was served, by label; code that changes may lose functions."""
         self._held: dict[str, Held] = {}
         """What was claimed, by token."""
+        self._left: dict[str, int] = {}
+        """Inputs that were still queued when the workers had ended, by function."""
         self._detached = False
         self._shared = True
         """Others use the bus, too; otherwise it ends with our owner, and what is on it needs no tidying."""
@@ -135,7 +138,7 @@ class Host:
                 say(event="ready")
             elif message["op"] == "stop":
                 await self._drain(message["grace"])
-                say(event="drained")
+                say(event="drained", left=self._left)
             elif message["op"] == "detach":
                 self._detached = True
                 say(event="detached")
@@ -234,6 +237,9 @@ class Host:
         if self._controller is not None and self._supervisor is not None:
             await self._controller.close()
             await self._supervisor.stop(grace=grace)
+            if self._context is not None:
+                apps = {spec.app for spec in self._ours.values()}
+                self._left = await queued_inputs(bus, self._context.subjects, apps)
             await (bus.flush() if self._shared else bus.close())
 
     async def _end(self) -> None:

@@ -24,6 +24,8 @@ class Owner:
     call: str = "-"
     """``-`` when no input ran."""
     index: int = 0
+    answered: bool = False
+    """It tells of a failure that the input's caller has been answered with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ NOBODY = Owner()
 def mark(token: str, owner: Owner) -> bytes:
     """What the worker writes before output of another owner; an unusable call id counts as no call."""
     call, index = (owner.call, owner.index) if _CALL.fullmatch(owner.call) else (NOBODY.call, NOBODY.index)
-    return b"%s%s %d\n" % (_beginning(token), call.encode(), index)
+    return b"%s%s %d%s\n" % (_beginning(token), call.encode(), index, b"!" if owner.answered else b"")
 
 
 def _beginning(token: str) -> bytes:
@@ -51,7 +53,7 @@ class MarkedOutput:
     """Takes marks out of the bytes of one pipe; what is kept back is bounded, whatever arrives."""
 
     def __init__(self, token: str) -> None:
-        self._marks = re.compile(re.escape(_beginning(token)) + rb"([0-9A-Za-z]{1,64}|-) ([0-9]{1,18})\n")
+        self._marks = re.compile(re.escape(_beginning(token)) + rb"([0-9A-Za-z]{1,64}|-) ([0-9]{1,18})(!?)\n")
         self._owner = NOBODY
         self._rest = b""
 
@@ -59,9 +61,9 @@ class MarkedOutput:
         """What can be passed on after more bytes have arrived, in order."""
         text, *marked = self._marks.split(self._rest + data)
         pieces: list[Piece] = []
-        for call, index, following in zip(marked[::3], marked[1::3], marked[2::3], strict=True):
+        for call, index, answered, following in zip(*(marked[i::4] for i in range(4)), strict=True):
             self._add(pieces, text)
-            self._owner, text = Owner(call.decode(), int(index)), following
+            self._owner, text = Owner(call.decode(), int(index), bool(answered)), following
         done = self._finished(text)
         self._rest = text[done:]
         self._add(pieces, text[:done])

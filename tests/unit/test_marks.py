@@ -9,7 +9,8 @@ from busfn_services.marks import MOST_HELD, NOBODY, MarkedOutput, Owner, Piece, 
 TOKEN = "0f" * 16
 A, B = Owner("a1", 0), Owner("b2", 17)
 owners = st.one_of(
-    st.just(NOBODY), st.builds(Owner, st.from_regex(r"[0-9a-f]{1,32}", fullmatch=True), st.integers(0, 10**9))
+    st.just(NOBODY),
+    st.builds(Owner, st.from_regex(r"[0-9a-f]{1,32}", fullmatch=True), st.integers(0, 10**9), st.booleans()),
 )
 texts = st.one_of(
     st.binary(max_size=40),

@@ -51,6 +51,8 @@ class LogSink:
             headers.OUTPUT: self.stream,
             headers.TIME: str(int(time.time() * 1000)),
         }
+        if piece.owner.answered:
+            facts[headers.ANSWERED] = "1"
         with suppress(Error):
             self.bus.publish(self.subjects.log(self.app, self.function, piece.owner.call), piece.text, facts)
 

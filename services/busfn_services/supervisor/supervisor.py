@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,7 @@ from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
 from busfn_services.flight import Entry, FlightTable, Kind, pull_inbox
 from busfn_services.handon import beat
-from busfn_services.marks import NOBODY, MarkedOutput, Piece
+from busfn_services.marks import NOBODY, MarkedOutput, Owner, Piece
 from busfn_services.supervisor.context import HostContext
 from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.forkserver import ForkServer
@@ -162,11 +162,11 @@ class Supervisor:
         worker.state = State.GONE
         await self._last_words(worker)
         del self.workers[worker.name]
+        entries = [entry for _, entry in worker.table.entries()]
         if code and not worker.failure and not worker.dismissed:
-            self._report(worker, code)
+            self._report(worker, code, entries)
             if was is State.STARTING:
                 worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
-        entries = [entry for _, entry in worker.table.entries()]
         taken = {kind: worker.table.taken(kind) for kind in Kind}
         worker.table.close()
         rescue = self._spawn(self._rescue.all(worker, entries, self._cancelled))
@@ -182,12 +182,15 @@ class Supervisor:
         for pump_ in late:
             pump_.cancel()
 
-    def _report(self, worker: Worker, code: int) -> None:
+    def _report(self, worker: Worker, code: int, entries: Sequence[Entry]) -> None:
+        """Tell in the logs of the inputs that it ran."""
         why = "was over its timeout and killed" if worker.killed_for else describe_exit(code)
         if worker.deaf:
             why = "did not hear the bus any more and was killed"
+        running = [Owner(entry.call, entry.first + entry.cursor) for entry in entries if entry.running]
         text = f"busfn: worker {worker.name} (pid {worker.pid}) {why}\n"
-        self._sink(worker, "err").write(Piece(NOBODY, text.encode()))
+        for owner in running or [NOBODY]:
+            self._sink(worker, "err").write(Piece(owner, text.encode()))
 
     def _sink(self, worker: Worker, stream: str) -> LogSink:
         return LogSink(

@@ -14,7 +14,10 @@ from busfn.protocol.codecs import Codecs
 from busfn.protocol.convert import convert_arguments
 from busfn.protocol.envelope import Call
 from busfn.spec import FunctionSpec
+from busfn_services.marks import Owner
+from busfn_services.outcomes import retry_delay
 from busfn_services.worker.answers import AnswerBuilder
+from busfn_services.worker.failures import FailureLog, Write
 from busfn_services.worker.job import Job
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -28,14 +31,21 @@ _PLAIN = frozenset((int, float, str, bytes, bool, list, dict, tuple, type(None))
 """Types of results that need no closer look."""
 
 
+def _nowhere(_owner: Owner, _text: bytes) -> None:
+    """There is no log."""
+
+
 class Executor:
     """What running an input needs, for any kind of function: arguments in, the body marked as running, errors out."""
 
-    def __init__(self, spec: FunctionSpec, raw: Callable[..., Any], codecs: Codecs, worker: str) -> None:
+    def __init__(
+        self, spec: FunctionSpec, raw: Callable[..., Any], codecs: Codecs, worker: str, write: Write = _nowhere
+    ) -> None:
         self.spec = spec
         self.raw = raw
         self.codecs = codecs
         self.answers = AnswerBuilder(codecs, worker)
+        self._failures = FailureLog(spec, write)
         self.mean: float | None = None
         self.joinable = spec.retries is None and not spec.single_use_containers
         """Whether calls that are short may come together: what fails is not tried again here."""
@@ -102,6 +112,14 @@ class Executor:
         if isinstance(error, InputTimeout):
             return FunctionTimeoutError(f"{self.spec.label} ran longer than its timeout of {self.spec.timeout:g} s")
         return error
+
+    def verdict(self, job: Job, offset: int, error: BaseException) -> float | None:
+        """Seconds after which a failed input is tried again, None when its failure counts; the logs tell of it."""
+        call, calls = job.call, job.calls
+        delay = retry_delay(self.spec, call, error)
+        named, index = (calls[offset], 0) if calls else (call.call, call.index + offset)
+        self._failures.report(call, named, index, error, durable=job.durable, delay=delay)
+        return delay
 
     def measured(self, seconds: float, inputs: int) -> float:
         """Take in a measurement; returns the mean of this one, 0 when no input was run."""

@@ -106,7 +106,9 @@ class _Run:
     def fail(self, error: BaseException) -> None:
         if isinstance(error, StreamClosed):
             return
-        failure = self._executor.answers.failure(self._job.call, 0, self._executor.explained(error))
+        error = self._executor.explained(error)
+        self._executor.verdict(self._job, 0, error)
+        failure = self._executor.answers.failure(self._job.call, 0, error)
         self._port.stream(self._job, self._outlet, failure)
 
     def _not_iterable(self, value: object) -> InvalidError:

@@ -50,6 +50,10 @@ class Output:
             err, encoding="utf-8", errors="backslashreplace", newline="\n"
         )
 
+    def report(self, owner: Owner, text: bytes) -> None:
+        """Write whole lines to stderr in the name of an input that runs no more."""
+        self._writers[1].report(owner, text)
+
     def follow(self, source: Source) -> None:
         """Say whom output belongs to that comes from threads without an input's context."""
         for writer in self._writers:
@@ -69,7 +73,7 @@ class MarkedWriter(io.BufferedIOBase):
         self._pending: list[bytes] = []
         self._size = 0
         self._owner: CurrentInput | None = None
-        self._marked: CurrentInput | None = None
+        self._marked: CurrentInput | Owner | None = None
         self._renew_lock()
         os.register_at_fork(after_in_child=self._renew_lock)
 
@@ -103,6 +107,13 @@ class MarkedWriter(io.BufferedIOBase):
             self._size += len(data)
             if b"\n" in data or self._size > MOST_PENDING:
                 self._send()
+
+    def report(self, owner: Owner, text: bytes) -> None:
+        """Write lines in another's name; what is printed next is marked again."""
+        with self._lock:
+            self._send()
+            self._write(mark(self._token, owner) + text)
+            self._marked = owner
 
     def flush(self) -> None:
         """Write an unfinished line."""

@@ -10,7 +10,6 @@ from busfn.errors import Error, InvalidError
 from busfn.protocol.arguments import Inputs
 from busfn.protocol.envelope import SHORT, Answer, Call
 from busfn_services.flight import Kind
-from busfn_services.outcomes import retry_delay
 from busfn_services.worker.executor import Arguments, Executor
 from busfn_services.worker.job import Job
 from busfn_services.worker.port import Port
@@ -81,7 +80,7 @@ class Single:
         call = self._job.call
         if self._job.cancelled:
             return
-        delay = retry_delay(self._executor.spec, call, error)
+        delay = self._executor.verdict(self._job, offset, error)
         if delay is not None:
             self._port.retry(self._job, 0, delay)
         else:
@@ -130,7 +129,7 @@ class Chunk:
         call = self._job.call
         if self._job.cancelled:
             return
-        delay = retry_delay(self._executor.spec, call, error)
+        delay = self._executor.verdict(self._job, offset, error)
         if delay is not None:
             self._port.retry(self._job, offset, delay)
         else:
@@ -199,7 +198,7 @@ class Joint:
 
     def failed(self, offset: int, error: BaseException) -> None:
         call = self._job.call
-        delay = retry_delay(self._executor.spec, call, error)
+        delay = self._executor.verdict(self._job, offset, error)
         if delay is not None:
             self._port.retry(self._job, offset, delay)
         else:
@@ -221,6 +220,7 @@ def inputs_of(executor: Executor, port: Port, job: Job) -> Inputs | None:
         return _decode(executor, call)
     except BaseException as error:  # decoding may run users' code
         offsets = job.take(job.remaining)
+        executor.verdict(job, offsets.start, error)
         port.answer(job, executor.answers.failure(call, call.index + offsets.start, error, len(offsets)))
         return None
 

@@ -127,7 +127,7 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
         return EXIT_STARTUP
     bind_apps(module, client, raw, config.spec.app)
     DEFAULT.client = client
-    executor = Executor(config.spec, raw, client.link.codecs, config.worker)
+    executor = Executor(config.spec, raw, client.link.codecs, config.worker, output.report)
     output.follow(executor)
     nesting.executor = executor
     return _serve(config, client, executor, table, supervisor)

@@ -48,6 +48,15 @@ APP = """
         print("half", word, end="", flush=True)
         os._exit(1)
 
+    @app.function(max_containers=1)
+    def fail(word: str) -> None:
+        raise LookupError(word)
+
+    @app.function(max_containers=1)
+    def fail_later(word: str):
+        yield word
+        raise LookupError(word)
+
     @app.function(max_containers=1, timeout=120)
     def storm(stop: str) -> int:
         lines = 0
@@ -117,6 +126,37 @@ def test_lines_are_found_by_call_however_they_were_printed(shop: Shop, eventuall
         }
         assert {line["stream"] for line in found if str(line["text"]).startswith("log")} == {"err"}
     assert [line["call"] for line in shop.lines() if line["text"] == "imported"][:1] == ["-"]
+
+
+def test_silent_failure_is_in_the_logs_however_it_was_called(shop: Shop, eventually: Eventually) -> None:
+    fail = shop.function("fail")
+    spawned = fail.spawn("spawned")
+    with pytest.raises(LookupError):
+        spawned.get(timeout=30)
+    mapped = fail.spawn_map(["a", "b"])
+    assert [type(one) for one in fail.map(["c", "d"], return_exceptions=True)] == [LookupError, LookupError]
+    with pytest.raises(LookupError):
+        fail.remote("remote")
+    with pytest.raises(LookupError):
+        list(shop.function("fail_later").remote_gen("generator"))
+    eventually(lambda: sum("LookupError: " in str(line["text"]) for line in shop.lines("--since", "1h")) == 7)
+    found = shop.lines("--call", spawned.object_id)
+    assert found[0]["text"] == "Traceback (most recent call last):"
+    assert found[-1]["text"] == f"busfn: call {spawned.object_id} has failed"
+    assert {(line["stream"], line["index"]) for line in found} == {("err", 0)}
+    ends = [
+        (line["index"], line["text"]) for line in shop.lines("--call", mapped.object_id) if "Error: " in line["text"]
+    ]
+    assert sorted(ends) == [(0, "LookupError: a"), (1, "LookupError: b")]
+
+
+def test_a_killed_worker_is_in_the_logs_of_its_call(shop: Shop, eventually: Eventually) -> None:
+    call = shop.function("half").spawn("word")
+    with pytest.raises(busfn.errors.InternalFailure):
+        call.get(timeout=60)
+    eventually(
+        lambda: sum("exited with code 1" in str(line["text"]) for line in shop.lines("--call", call.object_id)) == 3
+    )
 
 
 def test_lines_are_limited_by_number_function_and_time(shop: Shop, eventually: Eventually) -> None:

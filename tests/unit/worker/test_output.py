@@ -79,6 +79,17 @@ def test_an_unfinished_line_is_not_mixed_with_the_next_input(pipe):
     assert pipe.read() == [Piece(FIRST, b"half"), Piece(SECOND, b"whole\n")]
 
 
+def test_a_report_is_in_its_own_name_and_what_follows_is_marked_again(pipe):
+    failed = Owner("c1", 0, answered=True)
+    with running(ONE):
+        print("one", file=pipe.stream)
+        print("half", end="", file=pipe.stream)
+    pipe.writer.report(failed, b"ValueError\n")
+    with running(ONE):
+        print("again", file=pipe.stream)
+    assert pipe.read() == [Piece(FIRST, b"one\nhalf"), Piece(failed, b"ValueError\n"), Piece(FIRST, b"again\n")]
+
+
 def test_a_thread_belongs_to_the_input_that_runs(pipe):
     pipe.writer.source = SimpleNamespace(current=TWO)
     thread = threading.Thread(target=print, args=("thread",), kwargs={"file": pipe.stream})
