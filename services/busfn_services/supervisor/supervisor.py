@@ -8,9 +8,9 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -19,12 +19,13 @@ from busfn.errors import Error
 from busfn.ids import new_call_id
 from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
-from busfn_services.flight import Entry, FlightTable, Kind, pull_inbox
+from busfn_services.flight import Entry, Kind, pull_inbox
 from busfn_services.handon import beat
 from busfn_services.marks import NOBODY, MarkedOutput, Owner, Piece
 from busfn_services.supervisor.context import HostContext
 from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.forkserver import ForkServer
+from busfn_services.supervisor.leftovers import kill_orphans
 from busfn_services.supervisor.logs import Echo, LogSink, pump
 from busfn_services.supervisor.rescue import Rescue
 from busfn_services.supervisor.watch import GRACE, Duty
@@ -69,6 +70,7 @@ class Supervisor:
         self._answered = 0.0
         """When (monotonic seconds) the bus last answered us."""
         self.workers: dict[str, Worker] = {}
+        self._stopping = False
 
     async def __aenter__(self) -> Supervisor:
         await self._context.bus.subscribe(self._context.subjects.all_of("ctl"), self._on_cancel)
@@ -79,29 +81,26 @@ class Supervisor:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop(grace=0.0)
+        self._stopping = True
         self._forks.socket.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def start(self, spec: FunctionSpec) -> Worker:
-        """Start a worker; `on_change` tells when it is ready or has failed."""
-        name = f"w{new_call_id()[-12:]}"
-        ours, theirs = socket.socketpair()
-        table_fd = FlightTable.create_file()
-        out, err = os.pipe(), os.pipe()
+        """Start a worker; `on_change` tells when it is ready or has failed.
+
+        Raises `ServiceError` when there are too few descriptors or too little memory for one more.
+        """
+        name, token = f"w{new_call_id()[-12:]}", secrets.token_hex(16)
+        ends = self._forks.fork({**self._config(name, spec), "log_token": token})
         deliveries = Deliveries(self._context.bus, pull_inbox(self._context.address.inbox_prefix, name))
-        worker = Worker(name, spec, FlightTable(table_fd), ours, deliveries, time.monotonic())
+        worker = Worker(name, spec, ends.table, ends.socket, deliveries, time.monotonic())
         self.workers[name] = worker
         self._spawn(deliveries.watch())
-        token = secrets.token_hex(16)
-        self._forks.fork({**self._config(worker), "log_token": token}, [theirs.fileno(), table_fd, out[1], err[1]])
-        theirs.close()
-        for fd in (table_fd, out[1], err[1]):
-            os.close(fd)
         self._pumps[worker] = [
             self._spawn(pump(fd, self._sink(worker, stream), MarkedOutput(token)))
-            for fd, stream in ((out[0], "out"), (err[0], "err"))
+            for fd, stream in ((ends.out, "out"), (ends.err, "err"))
         ]
         self._spawn(self._read_worker(worker))
         return worker
@@ -118,11 +117,11 @@ class Supervisor:
             worker.kill()
         await asyncio.gather(*waits)
 
-    def _config(self, worker: Worker) -> dict[str, Any]:
+    def _config(self, name: str, spec: FunctionSpec) -> dict[str, Any]:
         context = self._context
         return {
-            "worker": worker.name,
-            "spec": worker.spec.to_dict(),
+            "worker": name,
+            "spec": spec.to_dict(),
             "address": asdict(context.address),
             "env": context.subjects.env,
             "key": context.key.hex() if context.key else "",
@@ -135,9 +134,22 @@ class Supervisor:
             event = json.loads(line)
             worker = self.workers[event["worker"]]
             if event["event"] == "started":
-                worker.pid = event["pid"]
+                worker.started(event["pid"])
             else:
+                worker.failure = event.get("reason", worker.failure)
                 self._spawn(self._exited(worker, event["code"]))
+        if not self._stopping:
+            await self._end_without_forks()
+
+    async def _end_without_forks(self) -> None:
+        """Nothing starts workers any more, or tells when they end. The process ends, and whoever keeps it starts it
+        again; until then what its workers had is handed back."""
+        logger.error("the process that starts workers has ended; so does this host")
+        kill_orphans(self._forks.pid, {worker.pid for worker in self.workers.values() if worker.pid})
+        await asyncio.gather(*(self._exited(worker, -signal.SIGKILL) for worker in list(self.workers.values())))
+        with suppress(Error):
+            await self._context.bus.flush()
+        os._exit(1)
 
     async def _read_worker(self, worker: Worker) -> None:
         worker.socket.setblocking(False)

@@ -18,6 +18,7 @@ from busfn_services.marks import Owner
 from busfn_services.outcomes import retry_delay
 from busfn_services.worker.answers import AnswerBuilder
 from busfn_services.worker.failures import FailureLog, Write
+from busfn_services.worker.forkguard import ForkGuard
 from busfn_services.worker.job import Job
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -39,9 +40,16 @@ class Executor:
     """What running an input needs, for any kind of function: arguments in, the body marked as running, errors out."""
 
     def __init__(
-        self, spec: FunctionSpec, raw: Callable[..., Any], codecs: Codecs, worker: str, write: Write = _nowhere
+        self,
+        spec: FunctionSpec,
+        raw: Callable[..., Any],
+        codecs: Codecs,
+        worker: str,
+        guard: ForkGuard,
+        write: Write = _nowhere,
     ) -> None:
         self.spec = spec
+        self.guard = guard
         self.raw = raw
         self.codecs = codecs
         self.answers = AnswerBuilder(codecs, worker)
@@ -167,6 +175,9 @@ class Body:
         self._executor.begin(self._job, current)
         self._token = enter_input(current)
 
-    def __exit__(self, *_: object) -> None:
-        self._executor.end()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        executor = self._executor
+        if executor.guard.is_child:
+            executor.guard.leave(error)
+        executor.end()
         leave_input(self._token)
