@@ -117,6 +117,8 @@ class Options:
     """Seconds a worker may take to import the code; None means ``timeout``."""
     single_use_containers: bool = False
     """Every input gets a fresh worker process."""
+    serialized: bool = False
+    """The function is sent to workers as a pickle, signed, instead of being imported by them: for closures."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables of the workers."""
     retries: Retries | None = None
@@ -130,6 +132,7 @@ class Options:
         if self.is_generator is not None:
             _flag("is_generator", self.is_generator)
         _flag("single_use_containers", self.single_use_containers)
+        _flag("serialized", self.serialized)
         _texts("env", self.env)
 
     @classmethod
@@ -156,7 +159,13 @@ class FunctionSpec:
     source: Mapping[str, str]
     """Where the code is: `busfn.refs.Source` as a dict."""
     qualname: str
-    """Path of the function inside its module."""
+    """Path of the function inside its module, for people."""
+    origin: str = ""
+    """The app's name in the code; it may be served under another one. Empty in specs of an older busfn: as served."""
+    code: str = ""
+    """The function as a pickle, base64, for a source of the kind ``pickle``; empty when the bundle holds it."""
+    signature: str = ""
+    """Of the pickle, by the key that workers have."""
     version: int = 0
     """Of the deployment it belongs to; 0 for an app that is only run."""
     is_generator: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, cast, get_type_hints
@@ -13,6 +12,7 @@ from busfn.protocol.arguments import unpack_arguments
 from busfn.protocol.codecs import Codecs
 from busfn.protocol.convert import convert_arguments
 from busfn.protocol.envelope import Call
+from busfn.protocol.shapes import signature_of
 from busfn.spec import FunctionSpec
 from busfn_services.marks import Owner
 from busfn_services.outcomes import retry_delay
@@ -59,7 +59,7 @@ class Executor:
         """Whether calls that are short may come together: what fails is not tried again here."""
         self.current: CurrentInput | None = None
         """The input whose body runs, as any thread sees it."""
-        self._signature = inspect.signature(raw)
+        self._signature = signature_of(raw)
         self._running_since = 0.0
         self._job: Job | None = None
 

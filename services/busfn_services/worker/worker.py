@@ -27,7 +27,7 @@ from busfn_services.worker.discovery import Discovery
 from busfn_services.worker.executor import Executor
 from busfn_services.worker.forkguard import ForkGuard
 from busfn_services.worker.intake import Intake
-from busfn_services.worker.load import bind_apps, load_function
+from busfn_services.worker.load import load_function
 from busfn_services.worker.mainloop import Jobs, Stop, serve
 from busfn_services.worker.output import Output
 
@@ -126,7 +126,7 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     options = ClientOptions(address=config.address, env=config.env, key=config.key, name=config.worker, nesting=nesting)
     connecting = portal.submit(open_bus(options))
     try:
-        module, raw = load_function(config.spec)
+        loaded = load_function(config.spec, config.key)
         client = Client.on(options, portal, connecting.wait())
     except BaseException as error:
         if guard.is_child:
@@ -134,8 +134,9 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
         supervisor.tell(event="failed", text=user_traceback(error, is_framework_file))
         return EXIT_STARTUP
     guard.leave_if_child()
-    bind_apps(module, client, raw, config.spec.app)
-    DEFAULT.client = client
+    loaded.bind(client, config.spec.app)
+    DEFAULT.client = DEFAULT.worker = client
+    raw = loaded.function.get_raw_f()
     executor = Executor(config.spec, raw, client.link.codecs, config.worker, guard, output.report)
     output.follow(executor)
     nesting.executor = executor
