@@ -5,28 +5,33 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
 
-from busfn.errors import AuthError, DeserializationError
+from busfn.errors import AuthError, ProtocolError
 from busfn.protocol.codecs import BlobRef
+from busfn.protocol.records import Count, Items, Moment, Text, Token, from_plain, parse, read_record
+from busfn.protocol.shapes import is_named
 from busfn.spec import FunctionSpec
 
 Strategy = Literal["rolling", "recreate"]
+
+MAX_FUNCTIONS = 10_000
+"""Functions of an app."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One version of an app; never changed once it is stored."""
 
-    app: str
-    version: int = 0
+    app: Token
+    version: Count = 0
     """1, 2, 3 ...; 0 before it is stored."""
-    functions: Sequence[FunctionSpec] = ()
+    functions: Annotated[Sequence[FunctionSpec], Items(MAX_FUNCTIONS)] = ()
     """Their sources are relative to the unpacked bundle."""
     bundle: BlobRef
-    deployed_at: float
+    deployed_at: Moment
     """Unix seconds."""
     strategy: Strategy = "rolling"
     """``rolling``: old workers go when new ones are ready. ``recreate``: they go first."""
@@ -34,7 +39,7 @@ class Deployment:
     commit: str = ""
     """The git commit of the code, with a ``*`` when there were changes beside it."""
     by: str = ""
-    rollback_of: int = 0
+    rollback_of: Count = 0
     """The version whose code this one brings back."""
 
     def function(self, name: str) -> FunctionSpec | None:
@@ -48,20 +53,23 @@ class Deployment:
 
     @classmethod
     def decode(cls, stored: bytes) -> Deployment:
-        """Reads what was stored, without looking at its signature: fit to be shown, not to be run."""
-        return cls._from_dict(_text_of(stored))
+        """Reads what was stored, without looking at its signature: fit to be shown, not to be run.
+
+        Raises `ProtocolError`.
+        """
+        return cls._from_text(read_record(_Signed, stored, _WHAT).deployment)
 
     @classmethod
     def verify(cls, stored: bytes, key: bytes) -> Deployment:
-        """Reads what was stored. Raises `AuthError` unless it was signed with our key: its code is about to be run."""
-        text = _text_of(stored)
-        signature = str(_object(stored).get("signature", ""))
-        if not hmac.compare_digest(signature, _sign(key, text)):
+        """Reads what was stored. Raises `ProtocolError`, and `AuthError` unless it was signed with our key: its code is
+        about to be run."""
+        signed = read_record(_Signed, stored, _WHAT)
+        if not hmac.compare_digest(signed.signature.encode(), _sign(key, signed.deployment).encode()):
             raise AuthError(
                 "a deployment was signed with another key than this host's, so its code is not run:"
                 " deploy with the same BUSFN_SIGNING_KEY that the hosts have"
             )
-        return cls._from_dict(text)
+        return cls._from_text(signed.deployment)
 
     def _to_dict(self) -> dict[str, Any]:
         return {
@@ -71,21 +79,20 @@ class Deployment:
         }  # fmt: skip
 
     @classmethod
-    def _from_dict(cls, text: str) -> Deployment:
-        data = _object(text.encode())
-        known: dict[str, Any] = {name: data[name] for name in cls.__slots__ if name in data}
-        known["bundle"] = BlobRef.decode(data["bundle"])
-        known["functions"] = tuple(FunctionSpec.from_dict(one) for one in data["functions"])
-        return cls(**known)
+    def _from_text(cls, text: str) -> Deployment:
+        data = parse(text, _WHAT)
+        if not is_named(data) or not isinstance(data.get("bundle"), str):
+            raise ProtocolError(f"{_WHAT} cannot be read: it names no bundle")
+        return from_plain(cls, {**data, "bundle": asdict(BlobRef.decode(data["bundle"]))}, _WHAT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppState:
     """Which version of an app is served."""
 
-    version: int
+    version: Count
     stopped: bool = False
-    changed_at: float = field(default=0.0)
+    changed_at: Moment = field(default=0.0)
     """Unix seconds."""
 
     def encode(self) -> bytes:
@@ -93,26 +100,20 @@ class AppState:
 
     @classmethod
     def decode(cls, stored: bytes) -> AppState:
-        data = _object(stored)
-        return cls(version=data["version"], stopped=data["stopped"], changed_at=data["changed_at"])
+        """Reads what `encode` wrote; raises `ProtocolError`."""
+        return read_record(cls, stored, "the state of an app")
+
+
+_WHAT = "a deployment in the registry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """What is stored: the text of a deployment, and the signature over exactly this text."""
+
+    deployment: str
+    signature: Annotated[str, Text(200)] = ""
 
 
 def _sign(key: bytes, text: str) -> str:
     return hmac.new(key, b"busfn deployment\0" + text.encode(), hashlib.sha256).hexdigest()
-
-
-def _text_of(stored: bytes) -> str:
-    text = _object(stored).get("deployment")
-    if not isinstance(text, str):
-        raise DeserializationError("a deployment in the registry cannot be read: it was written by another busfn")
-    return text
-
-
-def _object(stored: bytes) -> Mapping[str, Any]:
-    try:
-        value: object = json.loads(stored)
-    except ValueError as error:
-        raise DeserializationError(f"the registry holds something that is no JSON: {stored[:100]!r}") from error
-    if not isinstance(value, dict):
-        raise DeserializationError(f"the registry holds something that is no JSON object: {stored[:100]!r}")
-    return cast("dict[str, Any]", value)

@@ -116,7 +116,7 @@ class LogReader:
 
     async def _from(self, sequence: int, wanted: LogFilter, stirred: asyncio.Event) -> AsyncIterator[LogLine]:
         subject = await self._subject(wanted)
-        while True:
+        while True:  # ends: when the caller has enough
             stirred.clear()
             async for page in self._pages(subject, sequence, None):
                 sequence = page[-1].sequence + 1

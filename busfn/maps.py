@@ -164,7 +164,7 @@ def rows_of(inputs: Sequence[Any], uniform: bool) -> Iterator[Row]:
 
 async def arows_of(inputs: Sequence[Any], uniform: bool) -> AsyncIterator[Row]:
     iterators = [_aiter(one) for one in inputs]
-    while True:
+    while True:  # ends: with the inputs
         row: list[Any] = []
         for iterator in iterators:
             try:

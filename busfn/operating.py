@@ -57,7 +57,7 @@ class Operator:
     async def _ask(self, question: str) -> Message:
         """Between two leaders nobody answers for a moment: ask again."""
         until = time.monotonic() + ANSWER_TIMEOUT
-        while True:
+        while True:  # ends: with an answer, or in time
             try:
                 return await self._link.bus.request(question, timeout=ATTEMPT)
             except NoResponders:

@@ -24,10 +24,6 @@ MOST_FOLDERS = 200
 """Names in a folder that are looked at for a script that may be meant."""
 
 
-PICKLE = "pickle"
-"""Kind of a source that is no file: the code comes along, see `busfn.serialized`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A reference as it was written."""
@@ -42,12 +38,11 @@ class Source:
     """Where code is and how it is imported."""
 
     kind: str
-    """``script`` (a file), ``module`` (a dotted name) or ``pickle`` (code that comes along)."""
+    """``script`` (a file) or ``module`` (a dotted name)."""
     target: str
-    """Absolute path of the file, or the module's name; of code that comes along, the module that it is from, or the
-    file in a bundle."""
+    """Absolute path of the file, or the module's name."""
     directory: str
-    """Goes first on ``sys.path``; of code that comes along, folders that go last, with a colon between them."""
+    """Goes first on ``sys.path``."""
 
     def to_dict(self) -> dict[str, str]:
         return {"kind": self.kind, "target": self.target, "directory": self.directory}

@@ -4,25 +4,49 @@ Keys: ``app.<app>`` which version is served; ``version.<app>.<n>`` a version, ne
 settings that hold until the next deploy; ``pin.<app>.<n>`` versions that somebody insists on, and when somebody last
 did; ``run.<app>`` and ``lead`` are leases. Whoever has changed something says so on a subject, so that controllers look
 at once.
+
+A row that cannot be read is set aside: it is logged once, `bad_rows` lists it, and the others count.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from busfn.bus.base import Bus, Subscription
 from busfn.bus.stores import Entry
 from busfn.deployment import AppState, Deployment
-from busfn.errors import ConflictError, NotFoundError
+from busfn.errors import ConflictError, Error, NotFoundError, ProtocolError
 from busfn.protocol.subjects import Subjects
+from busfn.registry_rows import (
+    ENDED,
+    ROWS,
+    BadRow,
+    Override,
+    Pin,
+    check_place,
+    fault,
+    number_of,
+    read_override,
+    read_pin,
+    read_settings,
+    read_state,
+    read_version,
+)
 from busfn.streams import RETENTION
 
+T = TypeVar("T")
+
+logger = logging.getLogger("busfn.registry")
+
+MAX_LOGGED = 100
+"""Bad rows that one process logs."""
 ATTEMPTS = 20
 """Writes that may lose against others before we give up."""
 
@@ -33,25 +57,6 @@ PIN_AGE = 24 * 3600.0
 _ENDING = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """A version of an app that somebody insists on."""
-
-    app: str
-    version: int
-    wanted_at: float
-    """Unix seconds; 0 in one of an older busfn, which did not note it."""
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """Scaling settings that hold for one version of a function."""
-
-    version: int
-    settings: Mapping[str, Any]
-
-
 class Registry:
     """The deployed apps of an environment; loop thread only."""
 
@@ -59,6 +64,8 @@ class Registry:
         self._bus = bus
         self._subjects = subjects
         self._table = bus.table(subjects.table)
+        self._logged: set[str] = set()
+        """Bad rows that were logged."""
 
     # reading
 
@@ -69,8 +76,32 @@ class Registry:
 
     async def states(self) -> dict[str, AppState]:
         """All apps that were ever deployed."""
-        found = await self._table.entries("app.*")
-        return {key.partition(".")[2]: AppState.decode(entry.value) for key, entry in sorted(found.items())}
+        return dict(self._good(await self._table.entries("app.*"), read_state).values())
+
+    async def bad_rows(self) -> list[BadRow]:
+        """All rows that cannot be read."""
+        found: list[BadRow] = []
+        for pattern, read in ROWS.items():
+            for key, entry in sorted((await self._table.entries(pattern)).items()):
+                reason = fault(key, entry, read)
+                if reason:
+                    found.append(BadRow(key, reason))
+        return found
+
+    def _good(self, found: Mapping[str, Entry], read: Callable[[str, Entry], T]) -> dict[str, T]:
+        """What can be read, by key."""
+        good: dict[str, T] = {}
+        for key, entry in sorted(found.items()):
+            try:
+                good[key] = read(key, entry)
+            except Error as error:
+                self._set_aside(key, error)
+        return good
+
+    def _set_aside(self, key: str, error: Error) -> None:
+        if key not in self._logged and len(self._logged) < MAX_LOGGED:
+            self._logged.add(key)
+            logger.warning("row %s of the registry is set aside: %s", key, error)
 
     async def stored(self, app: str, version: int) -> bytes:
         """A version as it is stored, to be verified. Raises `NotFoundError`."""
@@ -80,8 +111,8 @@ class Registry:
         return stored
 
     async def deployment(self, app: str, version: int) -> Deployment:
-        """A version, to be looked at. Raises `NotFoundError`."""
-        return Deployment.decode(await self.stored(app, version))
+        """A version, to be looked at. Raises `NotFoundError`, and `ProtocolError` when it cannot be read."""
+        return check_place(Deployment.decode(await self.stored(app, version)), app, version)
 
     async def current(self, app: str) -> Deployment:
         """The version that is served. Raises `NotFoundError` when there is none."""
@@ -94,28 +125,24 @@ class Registry:
 
     async def history(self, app: str) -> list[Deployment]:
         """All versions, oldest first."""
-        found = await self._table.entries(f"version.{app}.*")
-        return sorted((Deployment.decode(entry.value) for entry in found.values()), key=lambda one: one.version)
+        found = self._good(await self._table.entries(f"version.{app}.*"), read_version)
+        return sorted(found.values(), key=lambda one: one.version)
 
     async def overrides(self) -> dict[tuple[str, str], Override]:
         """Scaling settings by app and function."""
-        found: dict[tuple[str, str], Override] = {}
-        for key, entry in (await self._table.entries("scale.>")).items():
-            _, app, function = key.split(".", 2)
-            data = json.loads(entry.value)
-            found[app, function] = Override(data["version"], data["settings"])
-        return found
+        return dict(self._good(await self._table.entries("scale.>"), read_override).values())
 
     async def pins(self) -> list[Pin]:
         """Versions that somebody insists on."""
-        found = [_pin(key, entry) for key, entry in (await self._table.entries("pin.*.*")).items()]
-        return [pin for pin in found if pin is not None]
+        found = self._good(await self._table.entries("pin.*.*"), read_pin)
+        return [pin for pin in found.values() if pin is not None]
 
     # writing
 
     async def add(self, draft: Deployment, key: bytes) -> Deployment:
         """Store a new version and have it served; returns it with its number."""
-        number = max((one.version for one in await self.history(draft.app)), default=0) + 1
+        taken = await self._table.entries(f"version.{draft.app}.*")  # a row that cannot be read has its number, too
+        number = max((number_of(key.rpartition(".")[2]) or 0 for key in taken), default=0) + 1
         for version in range(number, number + ATTEMPTS):
             made = replace(draft, version=version)
             if await self._table.create(f"version.{made.app}.{version}", made.encode(key)):
@@ -158,7 +185,7 @@ class Registry:
         """Have a version served beside the current one, until nobody has insisted on it for `PINNED_FOR` seconds."""
         key = f"pin.{app}.{version}"
         entry = await self._table.entry(key)
-        known = None if entry is None else _pin(key, entry)
+        known = None if entry is None or fault(key, entry, read_pin) else read_pin(key, entry)
         if known is None or now - known.wanted_at > PIN_AGE:
             await self._table.put(key, repr(now).encode())
         if known is None:
@@ -168,7 +195,7 @@ class Registry:
         """Have a version served no more; False when somebody insists on it again."""
         # Unlike a delete, this is refused when the pin was renewed since; what it writes goes by itself.
         key = f"pin.{pin.app}.{pin.version}"
-        if await self._table.update(key, _ENDED, pin.revision, ttl=_ENDING) is None:
+        if await self._table.update(key, ENDED, pin.revision, ttl=_ENDING) is None:
             return False
         self._tell()
         return True
@@ -181,7 +208,7 @@ class Registry:
         key = f"app.{app}"
         for attempt in range(ATTEMPTS):
             entry = await self._table.entry(key)
-            state = change(None if entry is None else AppState.decode(entry.value))
+            state = change(None if entry is None else _known_state(entry))
             if await self._write(key, state.encode(), entry):
                 self._tell()
                 return
@@ -197,19 +224,23 @@ class Registry:
         self._bus.publish(self._subjects.registry)
 
 
-_ENDED = b"ended"
-
-
-def _pin(key: str, entry: Entry) -> Pin | None:
-    """None for one that was just ended."""
-    _, app, version = key.split(".")
-    wanted_at = float(entry.value or b"0") if entry.value != _ENDED else None
-    return None if wanted_at is None else Pin(app, int(version), wanted_at, entry.revision)
-
-
 def _settings(entry: Entry | None, version: int) -> Mapping[str, Any]:
-    data: Mapping[str, Any] = json.loads(entry.value) if entry is not None else {}
-    return data["settings"] if data.get("version") == version else {}
+    """What is set for this version; a row that cannot be read is written anew."""
+    if entry is None:
+        return {}
+    try:
+        known = read_settings(entry)
+    except Error:
+        return {}
+    return known.settings if known.version == version else {}
+
+
+def _known_state(entry: Entry) -> AppState | None:
+    """None for a row that cannot be read: it is written anew."""
+    try:
+        return AppState.decode(entry.value)
+    except ProtocolError:
+        return None
 
 
 def _served(version: int, state: AppState | None) -> AppState:

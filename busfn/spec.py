@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast
 
 from busfn.errors import InvalidError
+from busfn.protocol.records import Count, Path, Token, from_plain
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -16,6 +17,8 @@ DEFAULT_TIMEOUT = 300.0
 """Seconds an attempt may run."""
 DEFAULT_SCALEDOWN_WINDOW = 60.0
 """Seconds a worker may idle before it is stopped."""
+MAX_CONTAINERS = 10_000
+"""Workers that any of the numbers in `Scaling` may ask for."""
 LOST_LIMIT = 3
 """How often an input may take its worker down before busfn gives up on it."""
 
@@ -42,8 +45,8 @@ class Scaling:
 
     def __post_init__(self) -> None:
         _whole_number("target_inputs", self.target_inputs, least=1)
-        _whole_number("min_containers", self.min_containers, least=0)
-        _whole_number("buffer_containers", self.buffer_containers, least=0)
+        _whole_number("min_containers", self.min_containers, least=0, most=MAX_CONTAINERS)
+        _whole_number("buffer_containers", self.buffer_containers, least=0, most=MAX_CONTAINERS)
         _seconds("scaledown_window", self.scaledown_window)
         if self.max_containers is None:
             return
@@ -117,8 +120,6 @@ class Options:
     """Seconds a worker may take to import the code; None means ``timeout``."""
     single_use_containers: bool = False
     """Every input gets a fresh worker process."""
-    serialized: bool = False
-    """The function is sent to workers as a pickle, signed, instead of being imported by them: for closures."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables of the workers."""
     retries: Retries | None = None
@@ -132,7 +133,6 @@ class Options:
         if self.is_generator is not None:
             _flag("is_generator", self.is_generator)
         _flag("single_use_containers", self.single_use_containers)
-        _flag("serialized", self.serialized)
         _texts("env", self.env)
 
     @classmethod
@@ -154,19 +154,13 @@ class Options:
 class FunctionSpec:
     """All that a supervisor, a worker or a caller needs to know about a function."""
 
-    app: str
-    name: str
+    app: Token
+    name: Path
     source: Mapping[str, str]
     """Where the code is: `busfn.refs.Source` as a dict."""
     qualname: str
-    """Path of the function inside its module, for people."""
-    origin: str = ""
-    """The app's name in the code; it may be served under another one. Empty in specs of an older busfn: as served."""
-    code: str = ""
-    """The function as a pickle, base64, for a source of the kind ``pickle``; empty when the bundle holds it."""
-    signature: str = ""
-    """Of the pickle, by the key that workers have."""
-    version: int = 0
+    """Path of the function inside its module."""
+    version: Count = 0
     """Of the deployment it belongs to; 0 for an app that is only run."""
     is_generator: bool = False
     timeout: float = DEFAULT_TIMEOUT
@@ -187,13 +181,8 @@ class FunctionSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FunctionSpec:
-        """Reads what `to_dict` wrote; fields of a newer busfn are ignored."""
-        known, scaling = {f.name for f in fields(cls)}, {f.name for f in fields(Scaling)}
-        kept = {k: v for k, v in data.items() if k in known}
-        kept["scaling"] = Scaling(**{k: v for k, v in data["scaling"].items() if k in scaling})
-        if data.get("retries") is not None:
-            kept["retries"] = Retries(**data["retries"])
-        return cls(**kept)
+        """Reads what `to_dict` wrote; fields of a newer busfn are ignored. Raises `ProtocolError`."""
+        return from_plain(cls, data, "the description of a function")
 
 
 def _retries(value: object) -> Retries | None:
@@ -219,11 +208,13 @@ def _unknown_option(name: str, known: set[str]) -> str:
     return f"unknown option `{name}`{hint}"
 
 
-def _whole_number(name: str, value: object, *, least: int) -> None:
+def _whole_number(name: str, value: object, *, least: int, most: int | None = None) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidError(f"`{name}` takes a whole number, not {value!r}")
     if value < least:
         raise InvalidError(f"`{name}` must be at least {least}, not {value}")
+    if most is not None and value > most:
+        raise InvalidError(f"`{name}` must be at most {most}, not {value}")
 
 
 def _seconds(name: str, value: object) -> None:

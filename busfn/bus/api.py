@@ -75,7 +75,7 @@ async def attempts(asker: Asker, timeout: float) -> AsyncIterator[float]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     pause = _FIRST_PAUSE
-    while True:
+    while True:  # ends: in time
         yield max(0.05, min(_ATTEMPT, deadline - loop.time()))
         left = deadline - loop.time()
         if left <= 0:

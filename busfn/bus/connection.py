@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from busfn.bus.frames import PING, PONG, Inbound, is_publish
 from busfn.bus.parser import Parser
 from busfn.bus.wire import Opened
+from busfn.concurrency.loops import Faults, LoopTask, every
 from busfn.errors import ConnectionError, Error, ProtocolError
 
 log = logging.getLogger("busfn.bus")
@@ -53,7 +54,8 @@ class Connection(asyncio.Protocol):
         self._gone: asyncio.Future[None] = self._loop.create_future()
         opened.transport.set_write_buffer_limits(high=HIGH_WATER)
         opened.transport.set_protocol(self)
-        self._keepalive = self._loop.call_later(PING_INTERVAL, self._check_alive)
+        self._faults = Faults(log)
+        self._keepalive = LoopTask(self._watch(), "watchdog", faults=self._faults, on_fault=self.abort)
         if opened.unread:
             self._loop.call_soon(self.data_received, opened.unread)
 
@@ -70,9 +72,9 @@ class Connection(asyncio.Protocol):
         """Called by the parser."""
         try:
             self._owner.on_message(sid, message)
-        except Exception:
+        except Exception as error:
             # One broken handler must not take the connection away from all the others.
-            log.exception("a handler failed on a message of %s", message.subject)
+            self._faults.note(f"a message of {message.subject}", error)
 
     def on_control(self, line: bytes) -> None:
         """Called by the parser."""
@@ -151,6 +153,10 @@ class Connection(asyncio.Protocol):
 
     # ending
 
+    async def _watch(self) -> None:
+        async for _ in every(PING_INTERVAL, at_once=False):
+            self._check_alive()
+
     def _check_alive(self) -> None:
         """A server that does not answer two pings is gone, whatever the socket says."""
         if sum(future is None for future in self._pongs) >= MOST_PINGS:
@@ -158,7 +164,6 @@ class Connection(asyncio.Protocol):
             return
         self._pongs.append(None)
         self.write(PING)
-        self._keepalive = self._loop.call_later(PING_INTERVAL, self._check_alive)
 
     def abort(self, reason: Exception) -> None:
         """Give the connection up at once; the owner is told."""

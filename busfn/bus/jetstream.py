@@ -227,7 +227,7 @@ class NatsQueues:
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         found: list[str] = []
-        while True:
+        while True:  # ends: with the last page
             query = {"subjects_filter": pattern, "offset": len(found)}
             try:
                 info = await self.api.call(f"STREAM.INFO.{stream}", query)

@@ -54,7 +54,7 @@ class Provisioner:
     async def _ensure_fitting(self, config: dict[str, Any]) -> None:
         """Servers reserve a stream's limit; on one with less room, the limit is smaller, and leaves room for others."""
         size = config["max_bytes"]
-        while True:
+        while True:  # ends: with a size that fits, or none
             try:
                 await self._ensure({**config, "max_bytes": size})
                 break

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from busfn.bus.base import ConsumerSpec, Delivery, Verdict
 from busfn.bus.frames import Inbound
+from busfn.concurrency.loops import Tasks, every, isolated
 from busfn.errors import Error, ProtocolError
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class NatsPuller:
         self._pause = _FIRST_PAUSE
         self._repairing: asyncio.Task[None] | None = None
         self._subscription = bus.listen(f"{self._inbox}.*", self._receive)
-        self._timer = self._loop.call_later(HEARTBEAT, self._watch)
+        self._tasks = Tasks(log)
+        self._tasks.loop(self._watch(), "pulls", self._label)
         self.wake()
 
     @property
@@ -127,16 +129,18 @@ class NatsPuller:
         """Nothing comes of what we asked for."""
         self._asked = 0
 
-    def _watch(self) -> None:
+    async def _watch(self) -> None:
         """Two missed heartbeats: the server has lost our pulls without telling."""
-        if self._stopped:
-            return
+        async for _ in every(HEARTBEAT, at_once=False):
+            with isolated(self._label):
+                self._look()
+
+    def _look(self) -> None:
         if self._asked and self._bus.connected and time.monotonic() - self._patient_since > 2 * HEARTBEAT + 1.0:
             log.warning("%s: no heartbeat, asking again", self._label)
             self.void()
             self._unanswered = True
             self.wake()
-        self._timer = self._loop.call_later(HEARTBEAT, self._watch)
 
     # receiving
 
@@ -180,7 +184,7 @@ class NatsPuller:
     def _repair(self) -> None:
         self.void()
         if self._repairing is None and not self._stopped:
-            self._repairing = self._loop.create_task(self._ensure())
+            self._repairing = self._tasks.spawn(self._ensure(), self._label)
 
     async def _ensure(self) -> None:
         """Make the consumer again; who may not do that waits for somebody who may."""
@@ -189,7 +193,8 @@ class NatsPuller:
             await self._queues.ensure_consumer(self._consumer)
         except Error as error:
             log.warning("%s cannot be made again: %s", self._label, error)
-        self._repairing = None
+        finally:
+            self._repairing = None
         self.wake()  # if it is still missing, the server says so and we come back
 
     # ending
@@ -197,9 +202,6 @@ class NatsPuller:
     async def stop(self) -> None:
         """Take no more; what still arrives is naked. Idempotent."""
         self._stopped = True
-        self._timer.cancel()
-        if self._repairing is not None:
-            self._repairing.cancel()
-            await asyncio.wait([self._repairing])
+        await self._tasks.cancel()
         await self._subscription.leave()
         self._queues.forget_puller(self)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from busfn.bus.connection import Connection
 from busfn.bus.frames import Inbound, subscribe_frame, unsubscribe_frame
 from busfn.bus.wire import bare, open_wire, split
+from busfn.concurrency.loops import Faults, LoopTask, isolated, turns
 from busfn.config import BusAddress
 from busfn.errors import AuthError, ClientClosed, ConnectionError, Error
 
@@ -64,6 +65,8 @@ class Session:
         self._up = asyncio.Event()
         self._closed = False
         self._restoring: asyncio.Task[None] | None = None
+        self._pause = FIRST_PAUSE
+        self._faults = Faults(log)
         self.max_payload = 1 << 20
         self.info: dict[str, Any] = {}
 
@@ -99,7 +102,7 @@ class Session:
 
     async def writable(self) -> None:
         """Wait for room in the socket; while disconnected, for a connection."""
-        while not self._closed:
+        while not self._closed:  # ends: with a connection, or the session
             connection = self._connection
             if connection is None:
                 await self._up.wait()
@@ -128,7 +131,7 @@ class Session:
             raise ConnectionError(f"no connection to the bus for {timeout:g} s") from error
 
     async def _current(self) -> Connection:
-        while True:
+        while True:  # ends: with a connection, the session, or the caller's timeout
             if self._closed:
                 raise ClientClosed("the bus is closed")
             if self._connection is not None:
@@ -183,7 +186,7 @@ class Session:
         self._detach(connection)
         self._events.on_down()
         if not self._closed and (self._restoring is None or self._restoring.done()):
-            self._restoring = asyncio.get_running_loop().create_task(self._restore(connection.server))
+            self._restoring = LoopTask(self._restore(connection.server), "reconnect", faults=self._faults)
 
     def _detach(self, connection: Connection) -> None:
         self._connection = None
@@ -198,7 +201,7 @@ class Session:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         pause = FIRST_PAUSE
-        while True:
+        while True:  # ends: with a connection, or in time
             failure = await self._try_all(self._servers(), deadline)
             if failure is None:
                 return
@@ -241,17 +244,18 @@ class Session:
 
     async def _restore(self, last: str) -> None:
         """Connect again, for as long as it takes."""
-        pause = FIRST_PAUSE
-        while not self._closed:
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, LONGEST_PAUSE)
-            try:
-                await self._restore_once(last)
-                return
-            except Error as error:
-                log.info("no connection yet: %s", error)
-            except Exception:  # whatever it was: giving up would leave us deaf
-                log.exception("an attempt to connect failed")
+        self._pause = FIRST_PAUSE
+        async for _ in turns(self._rest, within=LONGEST_PAUSE, at_once=False):
+            with isolated("an attempt to connect"):  # giving up would leave us deaf
+                try:
+                    await self._restore_once(last)
+                    return
+                except Error as error:
+                    log.info("no connection yet: %s", error)
+
+    async def _rest(self) -> None:
+        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
     async def _restore_once(self, last: str) -> None:
         servers = sorted(self._servers(), key=lambda url: (url == last, random.random()))

@@ -59,7 +59,7 @@ class NatsTable:
 
     async def create(self, key: str, value: bytes, *, ttl: float = 0.0) -> bool:
         expected = 0
-        while True:
+        while True:  # ends: when the key is written, or is there
             try:
                 await self._write(key, value, {**_ttl(ttl), "Nats-Expected-Last-Subject-Sequence": str(expected)})
                 return True

@@ -143,7 +143,7 @@ class Durable:
         """Offer messages to a full queue again and again, as long as it takes anything from us now and then."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        while True:
+        while True:  # ends: when it is stored, or in time
             try:
                 await store()
             except QueueFull as error:
@@ -249,7 +249,7 @@ class Durable:
     async def _patiently(self, work: Callable[[], Awaitable[T]], patience: float = AWAY_PATIENCE) -> T:
         """A call lives on while the bus is away: whoever waits for it tries again."""
         deadline = asyncio.get_running_loop().time() + patience
-        while True:
+        while True:  # ends: with an answer, or in time
             try:
                 return await work()
             except ConnectionError:

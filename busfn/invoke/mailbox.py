@@ -39,7 +39,7 @@ class Mailbox(Generic[T]):
     async def aget(self) -> T:
         """The next item; suspends the coroutine."""
         loop = asyncio.get_running_loop()
-        while True:
+        while True:  # ends: with an item; the caller's wait
             arrived: asyncio.Future[None] = loop.create_future()
             self._wake = partial(_notify, loop, arrived)
             try:

@@ -46,7 +46,7 @@ class Stream:
         """Items for a coroutine."""
         self._link.portal.call(self._conversation.begin)
         try:
-            while not self._receiver.done:
+            while not self._receiver.done:  # ends: with the generator; the caller's
                 with self._link.nesting:
                     frame = await self._mailbox.aget()
                 for item in self._open(await self._afetch(frame)):

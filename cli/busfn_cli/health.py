@@ -1,15 +1,17 @@
-"""What `busfn health` looks at: the bus, its streams, the controller, hosts, and whether each worker hears the bus."""
+"""What `busfn health` looks at: the bus and what it stores, the registry, the controller and the functions that it
+cannot start, hosts and their loops, and whether each worker hears the bus."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from busfn.client import Client
 from busfn.errors import Error, NotFoundError
-from busfn_cli.fleet import hosts
-from busfn_services.reports import HostReport, WorkerReport
+from busfn.registry import Registry
+from busfn_cli.fleet import fleet
+from busfn_services.reports import HostReport, LoopReport, Trouble, WorkerReport
 
 DEAF = 10.0
 """Seconds without an answer of the bus after which a worker is deaf; its pulls are answered every 5 s at least."""
@@ -26,7 +28,7 @@ class Check:
 
 async def look(client: Client) -> list[Check]:
     """All checks, from the bus upwards; what depends on something broken is left out."""
-    return [await _bus(client), *await _fleet(client)]
+    return [await _bus(client), *await _registry(client), *await _fleet(client)]
 
 
 async def _bus(client: Client) -> Check:
@@ -42,12 +44,44 @@ async def _bus(client: Client) -> Check:
     return Check("bus", True, f"{', '.join(client.address.servers)}, round trip {trip:.1f} ms, streams answer")
 
 
+async def _registry(client: Client) -> list[Check]:
+    """Rows that are set aside, because they cannot be read."""
+    try:
+        rows = await Registry(client.link.bus, client.link.subjects).bad_rows()
+    except Error as error:
+        return [Check("registry", False, str(error))]
+    return [Check(f"registry row {row.key}", False, f"it is set aside: {row.reason}") for row in rows]
+
+
 async def _fleet(client: Client) -> list[Check]:
     try:
-        found = await hosts(client)
+        found = await fleet(client)
     except Error as error:
         return [Check("controller", False, str(error))]
-    return [Check("controller", True, "one leads"), *checks_of(found)]
+    loops = list(loop_checks("controller", found.controller.loops))
+    leads = [] if loops else [Check("controller", True, "one leads")]
+    return [*leads, *loops, *map(trouble, found.controller.troubles), *checks_of(found.hosts)]
+
+
+def trouble(one: Trouble) -> Check:
+    """Of a function whose workers do not start."""
+    last = one.text.strip().rpartition("\n")[2]
+    return Check(
+        f"function {one.app}/{one.function}",
+        False,
+        f"version {one.version}: its workers do not start, {one.failures} attempts in a row have failed; {one.waiting}"
+        f" messages wait. The last error: {last}",
+    )
+
+
+def loop_checks(where: str, loops: Iterable[LoopReport]) -> Iterator[Check]:
+    """Of the endless tasks of a process: those that are late, and those with an item that went wrong lately."""
+    for loop in loops:
+        if loop.age > loop.limit:
+            text = f"its loop {loop.name!r} has not turned for {loop.age:.0f} s; a restart of this process helps"
+            yield Check(where, False, text)
+        elif loop.fault:
+            yield Check(where, False, f"its loop {loop.name!r} met an unexpected error: {loop.fault}")
 
 
 def checks_of(found: Sequence[HostReport]) -> Iterator[Check]:
@@ -55,6 +89,7 @@ def checks_of(found: Sequence[HostReport]) -> Iterator[Check]:
     if not found:
         yield Check("hosts", False, "there is none to run workers on: start `busfn up`")
     for host in found:
+        yield from loop_checks(f"host {host.host}", host.loops)
         leaving = ", being stopped" if host.leaving else ""
         yield Check(
             f"host {host.host}", True, f"{host.machine}, {host.cores} cores, {len(host.workers)} workers{leaving}"

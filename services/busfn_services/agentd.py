@@ -35,9 +35,7 @@ def main() -> int:
             await context.bus.close()
         return 0
 
-    code = run_child(child)
-    forks.close()
-    return code
+    return run_child(child)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ async def while_there(bus: Bus, work: Coroutine[None, None, None], grace: float)
 
 async def _away(bus: Bus) -> None:
     """Until the bus is away."""
-    while bus.connected:
+    while bus.connected:  # ends: when its caller cancels it
         try:
             await bus.flush(SILENCE)
         except Error:

@@ -19,6 +19,7 @@ from typing import Any
 
 from busfn.bus.base import Bus
 from busfn.claims import CLAIM_TIME, Claims, Held, Use
+from busfn.concurrency.loops import Tasks, turns
 from busfn.config import BusAddress
 from busfn.errors import Error
 from busfn.registry import Registry
@@ -32,7 +33,7 @@ from busfn_services.controller.leftover import queued_inputs
 from busfn_services.controller.wanted import Served, with_overrides
 from busfn_services.farewell import while_there
 from busfn_services.lease import Lease
-from busfn_services.process import run_subordinate
+from busfn_services.process import run_service
 from busfn_services.supervisor.context import HostContext, open_context
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.supervisor import Supervisor
@@ -63,7 +64,7 @@ class Host:
         self._launcher: ProcessLauncher | None = None
         self._registry: Registry | None = None
         self._rescaling = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._tasks = Tasks(logger)
         self._specs: Sequence[FunctionSpec] = ()
         self._ours: dict[str, FunctionSpec] = {}
         """All that was served, by label; code that changes may lose functions."""
@@ -88,7 +89,7 @@ class Host:
     async def _obey(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
         reader = await standard_input()
-        while True:
+        while True:  # ends: with the input, or when told to stop; it is the process
             line = asyncio.create_task(reader.readline())
             await asyncio.wait((line, stopping), return_when=asyncio.FIRST_COMPLETED)
             if stopping.done() or not line.result():
@@ -201,12 +202,11 @@ class Host:
         self._launcher = ProcessLauncher(supervisor)
         self._controller = Controller(context)
         await registry.watch(lambda: self._rescaling.set())
-        self._keeper = asyncio.create_task(self._keep_scaling())
+        self._tasks.loop(self._keep_scaling(), "settings")
 
     async def _keep_scaling(self) -> None:
         """Take in settings that somebody changes while we run."""
-        while True:
-            await self._rescaling.wait()
+        async for _ in turns(self._rescaling.wait, at_once=False):
             self._rescaling.clear()
             try:
                 await self._serve(self._specs)
@@ -227,8 +227,7 @@ class Host:
     async def _drain(self, grace: float) -> None:
         """Without the bus nobody can hand in an outcome: then workers have no longer than ``grace`` in all, and those
         that are left go with us."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        await self._tasks.cancel()
         if self._context is not None:
             bus = self._context.bus
             self._away = not await while_there(bus, self._stop_all(bus, grace), grace)
@@ -263,8 +262,7 @@ class Host:
 def main() -> int:
     """Fork the fork server off while we are alone in the process, then serve."""
     forks = ForkServer.launch()
-    code = run_subordinate(Host(forks).run)
-    forks.close()
+    code = run_service(Host(forks).run)
     gc.freeze()  # what is left needs no collection: at the interpreter's end it takes 60 ms, and our owner waits
     return code
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from busfn.concurrency.loops import Tasks, isolated, turns
 from busfn.errors import ServiceError
 from busfn_services.child import Orders
+from busfn_services.lines import Lines
 
 READY_TIMEOUT = 30.0
 FIRST_PAUSE = 0.2
@@ -20,6 +23,8 @@ STEADY = 30.0
 """Seconds after which a process that dies counts as one that had worked."""
 FAREWELL = 45.0
 """Seconds a process has to end when it is asked to; the host waits 30 s for running inputs."""
+
+logger = logging.getLogger("busfn.up")
 
 Note = Callable[[str], None]
 """Shown to whoever watches."""
@@ -35,11 +40,15 @@ class KeptChild:
         self._note = note
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
+        self._tasks = Tasks(logger)
         self._keeper: asyncio.Task[None] | None = None
+        self._pause = FIRST_PAUSE
+        self._began = 0.0
+        self._code = 0
         self._stopping = False
 
     async def __aenter__(self) -> KeptChild:
-        self._keeper = asyncio.create_task(self._keep())
+        self._keeper = self._tasks.loop(self._keep(), "keeper", self._name)
         return self
 
     async def wait_ready(self) -> None:
@@ -63,22 +72,19 @@ class KeptChild:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._tasks.cancel()
 
     async def _keep(self) -> None:
-        pause = FIRST_PAUSE
-        while True:
-            began = time.monotonic()
-            code = await self._run_once()
+        async for _ in turns(self._run_once, at_once=False):
             if self._stopping or not self._ready.is_set():
                 return  # one that never worked is for whoever started us to report
-            pause = FIRST_PAUSE if time.monotonic() - began > STEADY else min(pause * 2, LONGEST_PAUSE)
-            self._note(f"the {self._name} ended ({_describe(code)}); it is started again")
-            await asyncio.sleep(pause)
+            steady = time.monotonic() - self._began > STEADY
+            self._pause = FIRST_PAUSE if steady else min(self._pause * 2, LONGEST_PAUSE)
+            self._note(f"the {self._name} ended ({_describe(self._code)}); it is started again")
+            await asyncio.sleep(self._pause)
 
-    async def _run_once(self) -> int:
+    async def _run_once(self) -> None:
+        self._began = time.monotonic()
         process = self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", self._module, start_new_session=True, stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -88,9 +94,13 @@ class KeptChild:
         with suppress(ConnectionResetError, BrokenPipeError):  # it ended at once: its exit code says so
             process.stdin.write(json.dumps(self._orders.to_dict()).encode() + b"\n")
             await process.stdin.drain()
-        while line := await process.stdout.readline():
-            self._hear(json.loads(line))
-        return await process.wait()
+        lines = Lines(process.stdout)
+        async for _ in turns(lines.wait, at_once=False):
+            if not lines.line:
+                break
+            with isolated(f"a line of the {self._name}"):
+                self._hear(json.loads(lines.line))
+        self._code = await process.wait()
 
     def _hear(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "ready":

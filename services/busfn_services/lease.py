@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from busfn.claims import CLAIM_TIME, Claims, Held
+from busfn.concurrency.loops import Tasks, every
 from busfn.errors import Error
 
 RENEW_EVERY = CLAIM_TIME / 3
@@ -21,16 +21,14 @@ class Lease:
     def __init__(self, claims: Claims, held: Held) -> None:
         self._claims = claims
         self._held = held
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks(logger)
 
     async def __aenter__(self) -> Lease:
-        self._task = asyncio.create_task(self._keep())
+        self._tasks.loop(self._keep(), "lease", self._held.app)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.cancel()
         try:
             await self._claims.give_back(self._held)
         except Error:  # it ends by itself
@@ -38,8 +36,7 @@ class Lease:
 
     async def _keep(self) -> None:
         lost = False
-        while True:
-            await asyncio.sleep(RENEW_ASIDE_EVERY if self._held.aside else RENEW_EVERY)
+        async for _ in every(RENEW_ASIDE_EVERY if self._held.aside else RENEW_EVERY, at_once=False):
             try:
                 kept = await self._claims.renew(self._held)
             except Error:  # the bus is away: the next turn may reach it

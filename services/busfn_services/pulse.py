@@ -7,16 +7,20 @@ meanwhile, and its sender may have given us up when we come to it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
 from busfn.bus.base import Bus
+from busfn.concurrency.loops import Tasks, turns
 from busfn.errors import Error
 
 EVERY = 1.0
 """Seconds between pings."""
 LATE = 0.5
 """Seconds by which a ping, or its answer, may be late on a machine that is merely busy."""
+
+logger = logging.getLogger("busfn.pulse")
 
 
 def nothing() -> None:
@@ -34,13 +38,15 @@ class Pulse:
         self._on_held_up = on_held_up
         self._answered = 0.0
         """When the last ping was sent that is answered: what the bus sent before it got it, we have read."""
+        self._tasks = Tasks(logger)
+        self._late = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to ping, unless it does."""
         if self._task is None:
             self._answered = time.monotonic()
-            self._task = asyncio.get_running_loop().create_task(self._beat())
+            self._task = self._tasks.loop(self._beat(), "pulse")
 
     def stop(self) -> None:
         """Ping no more."""
@@ -53,9 +59,8 @@ class Pulse:
         return time.monotonic() - self._answered
 
     async def _beat(self) -> None:
-        while True:
-            if not await self._ping():
-                await self._rest()
+        async for _ in turns(self._rest, within=EVERY):
+            self._late = await self._ping()
 
     async def _ping(self) -> bool:
         """Tells whether the answer came late: then only the next one tells whether we have caught up."""
@@ -69,6 +74,8 @@ class Pulse:
         return self.unread() > LATE
 
     async def _rest(self) -> None:
+        if self._late:
+            return
         due = time.monotonic() + EVERY
         await asyncio.sleep(EVERY)
         if time.monotonic() > due + LATE:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busfn.errors import InvalidError
+from busfn.errors import InvalidError, ProtocolError
 from busfn.spec import CLOUD_OPTIONS, FunctionSpec, Options, Scaling
 
 seconds = st.one_of(st.integers(1, 10**6), st.floats(1e-3, 1e6))
@@ -27,10 +27,11 @@ def scalings(draw):
     )
 
 
+tokens = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 specs = st.builds(
     FunctionSpec,
-    app=texts,
-    name=texts,
+    app=tokens,
+    name=tokens,
     source=st.dictionaries(texts, texts, max_size=3),
     qualname=texts,
     is_generator=st.booleans(),
@@ -198,7 +199,7 @@ def test_fields_of_a_newer_version_are_ignored(spec, news):
 def test_a_spec_from_elsewhere_is_validated():
     data = FunctionSpec(app="a", name="f", source={}, qualname="f").to_dict()
     data["scaling"]["min_containers"] = -1
-    with pytest.raises(InvalidError, match="min_containers"):
+    with pytest.raises(ProtocolError, match="min_containers"):
         FunctionSpec.from_dict(data)
 
 

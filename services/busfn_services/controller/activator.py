@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
+from busfn.concurrency.loops import Tasks, every
 from busfn.errors import Error, ServiceError
 from busfn.protocol.control import Cover
 from busfn.protocol.subjects import QUEUE_GROUP
@@ -48,7 +48,8 @@ class Activator:
         self._covering: asyncio.Task[None] | None = None
         self._refusal: Error | None = None
         self._pullers: list[Puller] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(logger)
+        self._handing_on: set[asyncio.Task[None]] = set()
 
     @property
     def joined(self) -> bool:
@@ -64,16 +65,17 @@ class Activator:
         """Take calls for a while although there are workers, and tell them to stay out."""
         self._covering_until = time.monotonic() + COVER_FOR
         if self._covering is None:
-            self._covering = asyncio.get_running_loop().create_task(self._cover())
+            self._covering = self._tasks.loop(self._cover(), "cover", self._spec.label)
 
     async def _cover(self) -> None:
-        while time.monotonic() < self._covering_until:
+        async for _ in every(COVER_EVERY):
+            if time.monotonic() >= self._covering_until:
+                break
             try:
                 await self.join()
                 self._tell(Cover.STANDS)
             except Error as error:  # the bus is away
                 logger.info("%s: calls cannot be taken for its workers: %s", self._spec.label, error)
-            await asyncio.sleep(COVER_EVERY)
         self._tell(Cover.OVER)
         await asyncio.sleep(COVER_MARGIN)
         self._covering = None
@@ -104,7 +106,7 @@ class Activator:
             member, self._member = self._member, None
             if member is not None:
                 await member.leave()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._handing_on, return_exceptions=True)
 
     async def refuse(self, error: ServiceError) -> None:
         """Answer all calls with an error, those that wait and those to come, until `accept`."""
@@ -131,7 +133,11 @@ class Activator:
         elif self._refusal is not None:
             refuse(self._context.bus, self._context.codecs, call, self._refusal)
         else:
-            self._spawn(hand_on(self._context, self._spec.app, self._spec.name, call))
+            task = self._tasks.spawn(
+                hand_on(self._context, self._spec.app, self._spec.name, call), f"a call of {self._spec.label}"
+            )
+            self._handing_on.add(task)
+            task.add_done_callback(self._handing_on.discard)
         self._on_call()
 
     def _refuse_delivery(self, delivery: Delivery) -> None:
@@ -145,8 +151,3 @@ class Activator:
         if call is not None:
             refuse(self._context.bus, self._context.codecs, call, self._refusal)
         self._context.bus.queues.settle(delivery.token, Verdict.ACK)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

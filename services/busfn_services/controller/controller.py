@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Sequence
 
 from busfn.bus.base import Message, Subscription
+from busfn.concurrency.loops import Tasks
 from busfn.errors import Error
 from busfn_services.controller.launchers.base import Launcher
 from busfn_services.controller.pool import Pool
@@ -15,6 +16,9 @@ from busfn_services.controller.retired import Retired
 from busfn_services.controller.wanted import Served
 from busfn_services.handon import Context, may_answer
 from busfn_services.pulse import Pulse, nothing
+from busfn_services.reports import Trouble
+
+logger = logging.getLogger("busfn.controller")
 
 Key = tuple[str, str]
 """App (as subjects have it) and function."""
@@ -39,7 +43,7 @@ class Controller:
         self._pulse = Pulse(context.bus)
         self._retired = Retired(context.bus.queues, context.bus.table(context.subjects.table))
         self._ears: dict[str, list[Subscription]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(logger)
 
     async def serve(self, wanted: Sequence[Served], launcher: Launcher) -> None:
         """On return every call to these functions will be answered, and others are not served any more."""
@@ -58,6 +62,11 @@ class Controller:
         await asyncio.gather(*(pool.open() for pool in opened))
         await self._drop(set(self._pools) - set(keyed))
         await self._context.bus.flush()
+
+    def troubles(self) -> list[Trouble]:
+        """Functions whose workers do not start, those with the most work first."""
+        found = [trouble for pool in self._pools.values() if (trouble := pool.trouble()) is not None]
+        return sorted(found, key=lambda one: one.waiting, reverse=True)
 
     async def close(self) -> None:
         """Take no more calls; workers are left as they are."""
@@ -120,7 +129,7 @@ class Controller:
 
     def _on_question(self, message: Message) -> None:
         if self._leads() and may_answer(message.reply):
-            self._spawn(self._answer(message))
+            self._tasks.spawn(self._answer(message), "a question")
 
     async def _answer(self, message: Message) -> None:
         app = message.subject.rpartition(".")[2]
@@ -136,8 +145,3 @@ class Controller:
         app = message.subject.rpartition(".")[2]
         if pool := self._pools.get((app, message.body.decode(errors="replace"))):
             pool.cover()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

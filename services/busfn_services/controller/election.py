@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 
 from busfn.bus.stores import Table
-from busfn.errors import Error
+from busfn.concurrency.loops import Tasks, turns
+from busfn.errors import Error, ProtocolError
+from busfn_services.leadership import KEY, LeaderLease, owner_of
 
-KEY = "lead"
 TERM = 3.0
 """Seconds after which the lease of a leader that is gone is free."""
 RENEW_EVERY = 1.0
 TRY_EVERY = 0.5
+STALE = 3 * TERM
+"""Seconds without a renewal after which a lease that does not end is not believed."""
 MARGIN = 0.5
 """Seconds before its lease ends, by its own clock, at which a leader stops to lead."""
 
@@ -28,10 +31,13 @@ class Election:
     def __init__(self, table: Table, on_change: Callable[[], None]) -> None:
         self._table = table
         self._on_change = on_change
-        self._me = secrets.token_hex(8).encode()
+        self._me = secrets.token_hex(8)
         self._until = 0.0
         self._revision = 0
-        self._task: asyncio.Task[None] | None = None
+        self._seen = 0
+        """Revision of the lease of another one, and since when (monotonic seconds) it has been the last one."""
+        self._seen_since = 0.0
+        self._tasks = Tasks(logger)
         self.epoch = 0
         """Grows with every change of leader; ours, while we lead."""
 
@@ -41,13 +47,11 @@ class Election:
         return time.monotonic() < self._until
 
     async def __aenter__(self) -> Election:
-        self._task = asyncio.create_task(self._take_part())
+        self._tasks.loop(self._take_part(), "election")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.cancel()
         if self.leading:
             self._until = 0.0
             try:
@@ -56,17 +60,19 @@ class Election:
                 return
 
     async def _take_part(self) -> None:
-        while True:
+        async for _ in turns(self._pause, within=RENEW_EVERY):
             try:
                 await self._turn()
             except Error as error:
                 logger.info("no word from the table of leases: %s", error)
-            await asyncio.sleep(RENEW_EVERY if self.leading else TRY_EVERY)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(RENEW_EVERY if self.leading else TRY_EVERY)
 
     async def _turn(self) -> None:
         began, led = time.monotonic(), self.leading
         if led:
-            revision = await self._table.update(KEY, self._me, self._revision, ttl=TERM)
+            revision = await self._table.update(KEY, self._lease(self.epoch), self._revision, ttl=TERM)
         else:
             revision = await self._win()
         if revision is not None:
@@ -78,10 +84,27 @@ class Election:
             self._on_change()
 
     async def _win(self) -> int | None:
-        if not await self._table.create(KEY, self._me, ttl=TERM):
+        if not await self._table.create(KEY, self._lease(0), ttl=TERM) and not await self._take_over():
             return None
         entry = await self._table.entry(KEY)
-        if entry is None or entry.value != self._me:
+        try:
+            if entry is None or owner_of(entry) != (self._me, entry.revision):
+                return None
+        except ProtocolError:  # somebody has overwritten it
             return None
         self.epoch = entry.revision
         return entry.revision
+
+    async def _take_over(self) -> bool:
+        """A lease ends by itself. One that does not, and that its owner does not renew, was written by a stranger."""
+        entry, now = await self._table.entry(KEY), time.monotonic()
+        if entry is None or entry.revision != self._seen:
+            self._seen, self._seen_since = entry.revision if entry else 0, now
+            return False
+        if now - self._seen_since < STALE:
+            return False
+        logger.warning("the lease of the leading controller was not renewed for %g s: taking it over", STALE)
+        return await self._table.update(KEY, self._lease(0), entry.revision, ttl=TERM) is not None
+
+    def _lease(self, epoch: int) -> bytes:
+        return LeaderLease(owner=self._me, epoch=epoch).encode()

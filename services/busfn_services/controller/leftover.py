@@ -28,7 +28,7 @@ async def queued_inputs(bus: Bus, subjects: Subjects, apps: Iterable[str]) -> di
 
 async def _inputs(bus: Bus, stream: str, subject: str, until: float) -> int:
     count, sequence = 0, 1
-    while True:
+    while True:  # ends: in time, or with the last page
         if time.monotonic() > until:
             return count + 1
         try:

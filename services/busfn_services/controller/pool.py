@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from busfn.bus.base import ConsumerSpec, Lag
+from busfn.concurrency.loops import Tasks, isolated, turns
 from busfn.errors import Error, NotFoundError, ServiceError
 from busfn.status import FunctionStatus
 from busfn.streams import consumers
@@ -24,6 +25,7 @@ from busfn_services.controller.wanted import Served
 from busfn_services.controller.watchdog import Audit, Watchdog
 from busfn_services.handon import Context
 from busfn_services.pulse import Pulse
+from busfn_services.reports import Trouble, shorten
 
 TICK = 0.25
 """Seconds between looks at a function that has work."""
@@ -65,9 +67,14 @@ class Pool:
         self._backoff = Backoff()
         self._demand = Demand()
         self._reason = ""
+        self._waiting = 0
+        """Messages that waited at the last look."""
         self.busy = False
         """At the last look it had something to do, or has had just before."""
-        self._task: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self._look_again: float | None = TICK
+        """Seconds until the next look; None for when something happens."""
+        self._tasks = Tasks(logger)
 
     @property
     def consumers(self) -> Collection[ConsumerSpec]:
@@ -86,13 +93,11 @@ class Pool:
         await self._ear.open()
         await self._activator.join()
         self._woken.set()
-        self._task = asyncio.create_task(self._run())
+        self._tasks.loop(self._run(), "pool", self._spec.label)
 
     async def close(self) -> None:
         """Start no more workers and take no more calls."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.cancel()
         await self._ear.close()
         await self._activator.close()
 
@@ -128,6 +133,15 @@ class Pool:
         self._backoff.succeeded()
         self._woken.set()
 
+    def trouble(self) -> Trouble | None:
+        """What keeps its workers from starting, after the first pause for that; None while they start."""
+        if self._backoff.failures < 2:
+            return None
+        return Trouble(
+            app=self._spec.app, version=self._spec.version, function=self._spec.name, failures=self._backoff.failures,
+            waiting=self._waiting, text=shorten(self._backoff.reason),
+        )  # fmt: skip
+
     async def status(self) -> FunctionStatus:
         """The function as it is now."""
         backlog, _ = await self._lag()
@@ -135,22 +149,24 @@ class Pool:
         return status_of(self._spec, backlog, workers, self._reason, self._backoff.reason)
 
     async def _run(self) -> None:
-        while True:
+        async for _ in turns(self._rest):
             self._woken.clear()
-            began = time.monotonic()
-            pause: float | None = TICK
-            try:
-                pause = await self._step()
-            except Error as error:  # the bus is away: hold the size and look again
-                logger.warning("%s: %s", self._spec.label, error)
-            try:
-                async with asyncio.timeout(pause):
-                    await self._woken.wait()
-                    self._woken_at = time.monotonic()
-            except TimeoutError:
-                continue
-            if not self._activator.joined or self._activator.covering:
-                await asyncio.sleep(began + REST - time.monotonic())
+            self._began, self._look_again = time.monotonic(), TICK
+            with isolated(self._spec.label):  # the other functions are served
+                try:
+                    self._look_again = await self._step()
+                except Error as error:  # the bus is away: hold the size and look again
+                    logger.warning("%s: %s", self._spec.label, error)
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(self._look_again):
+                await self._woken.wait()
+                self._woken_at = time.monotonic()
+        except TimeoutError:
+            return
+        if not self._activator.joined or self._activator.covering:
+            await asyncio.sleep(self._began + REST - time.monotonic())
 
     async def _step(self) -> float | None:
         """One look; tells in how many seconds to look again, None for when something happens."""
@@ -214,6 +230,7 @@ class Pool:
 
     async def _lag(self) -> tuple[int, int]:
         lags = [await self._look_at(consumer, *watch) for consumer, watch in self._consumers.items()]
+        self._waiting = sum(lag.pending + lag.unsettled for lag in lags)
         return sum(lag.pending for lag in lags), sum(lag.unsettled for lag in lags)
 
     async def _look_at(self, consumer: ConsumerSpec, watchdog: Watchdog, audit: Audit) -> Lag:

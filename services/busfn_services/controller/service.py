@@ -6,19 +6,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from busfn.bus.base import Message
+from busfn.concurrency.loops import Tasks, turns
 from busfn.deployment import Deployment
-from busfn.errors import Error, NotFoundError
+from busfn.errors import Error, NotFoundError, ProtocolError
+from busfn.protocol.envelope import Status
+from busfn.protocol.headers import STATUS
 from busfn.protocol.names import pinned
-from busfn.registry import PIN_AGE, PINNED_FOR, Pin, Registry
+from busfn.registry import PIN_AGE, PINNED_FOR, Registry
+from busfn.registry_rows import Pin
 from busfn_services.controller.abandoned import AbandonedRuns
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.election import Election
 from busfn_services.controller.launchers.fleet import Fleet
 from busfn_services.controller.wanted import Served, of_registry, versions_in_use, with_overrides
-from busfn_services.handon import Context
+from busfn_services.handon import Context, may_answer
+from busfn_services.health import loop_reports
+from busfn_services.reports import MAX_TROUBLES, ControllerReport
 
 LOOK_EVERY = 10.0
 """Seconds after which the registry is read even though nobody said that it has changed."""
@@ -43,6 +49,7 @@ class ControllerService:
         self._election = Election(context.bus.table(context.subjects.table), self._on_lead)
         self._controller = Controller(context, self._leads, on_stray=self._changed.set)
         self._fleet = Fleet(context.bus, context.subjects, self._controller, lambda: self._election.epoch)
+        self._tasks = Tasks(logger)
         self._deployments: dict[tuple[str, int], Deployment] = {}
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -55,13 +62,14 @@ class ControllerService:
             await self._context.bus.subscribe(self._context.subjects.question("fleet", "hosts"), self._on_question)
             self._context.bus.on_reconnect(self._on_return)
             self._wake_when_settled()
-            await self._keep_serving(stop)
+            stack.push_async_callback(self._tasks.cancel)
+            self._tasks.loop(self._keep_serving(), "registry")
+            await stop.wait()
         return 0
 
-    async def _keep_serving(self, stop: asyncio.Event) -> None:
-        stopping = asyncio.create_task(stop.wait())
+    async def _keep_serving(self) -> None:
         announced = False
-        while not stopping.done():
+        async for _ in turns(self._news, within=LOOK_EVERY):
             self._changed.clear()
             try:
                 pins = await self._registry.pins()
@@ -77,17 +85,19 @@ class ControllerService:
                     await self._abandoned.tidy(time.time())
             except Error as error:  # the bus is away: go on with what is known
                 logger.warning("the registry cannot be read: %s", error)
-            changed = asyncio.create_task(self._changed.wait())
-            await asyncio.wait((changed, stopping), timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
+
+    async def _news(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await self._changed.wait()
 
     async def _wanted(self, pins: set[tuple[str, int]]) -> list[Served]:
         states = await self._registry.states()
         for app, version in versions_in_use(states, pins) - set(self._deployments):
             try:
                 self._deployments[app, version] = await self._registry.deployment(app, version)
-            except NotFoundError as error:
-                logger.warning("%s", error)
+            except (NotFoundError, ProtocolError) as error:  # the others are served
+                logger.warning("version %d of app %s is not served: %s", version, app, error)
         return with_overrides(of_registry(states, pins, self._deployments), await self._registry.overrides())
 
     async def _end_pins(self, pins: Sequence[Pin], now: float) -> None:
@@ -132,9 +142,11 @@ class ControllerService:
         self._controller.wake_all()
 
     def _on_question(self, message: Message) -> None:
-        """The hosts, for people: one after the other, then an empty message."""
-        if not self._leads():
+        """The hosts, for people: one after the other, then what is known of functions, and of ourselves."""
+        if not self._leads() or not may_answer(message.reply):
             return
         for report in self._fleet.hosts:
             self._context.bus.publish(message.reply, report.encode())
-        self._context.bus.publish(message.reply)
+        troubles = tuple(self._controller.troubles()[:MAX_TROUBLES])
+        last = ControllerReport(troubles=troubles, loops=loop_reports())
+        self._context.bus.publish(message.reply, last.encode(), {STATUS: Status.END})

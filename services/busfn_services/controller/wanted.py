@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from busfn.deployment import AppState, Deployment, Strategy
 from busfn.protocol.names import pinned
-from busfn.registry import Override
+from busfn.registry_rows import Override
 from busfn.spec import FunctionSpec
 
 

@@ -6,15 +6,31 @@ import asyncio
 import logging
 import os
 import platform
-from collections.abc import Coroutine
-from typing import Any
+from collections import deque
+from contextlib import suppress
 
 from busfn.bus.base import Message
+from busfn.concurrency.loops import Tasks, every, turns
 from busfn.errors import Error
 from busfn.ids import new_call_id
-from busfn_services.reports import Command, Failure, HostReport, WorkerReport
+from busfn.protocol import headers
+from busfn.protocol.envelope import Status
+from busfn_services.handon import may_answer
+from busfn_services.health import loop_reports
+from busfn_services.reports import (
+    MAX_CORES,
+    MAX_FAILURES,
+    MAX_WORKERS,
+    Command,
+    Failure,
+    HostReport,
+    WorkerReport,
+    one_line,
+    shorten,
+)
 from busfn_services.supervisor.code import CodeStore
 from busfn_services.supervisor.context import HostContext
+from busfn_services.supervisor.leader import Leader
 from busfn_services.supervisor.supervisor import Supervisor
 from busfn_services.supervisor.worker import State, Worker
 
@@ -22,6 +38,11 @@ REPORT_EVERY = 0.25
 """Seconds between reports while something changes."""
 QUIET = 1.0
 """Seconds between reports while nothing does; a host that is silent for long counts as gone."""
+
+HOLD_EVERY = 0.5
+"""Seconds between words to whoever waits for a start."""
+MAX_SECONDS = 1e9
+FULL = f"the host has {MAX_WORKERS} workers, as many as it can"
 
 logger = logging.getLogger("busfn.agent")
 
@@ -35,26 +56,26 @@ class Agent:
         self._subjects = context.subjects
         self._supervisor = supervisor
         self._code = code
-        self._epoch = 0
-        self._failures: list[Failure] = []
+        self._leader = Leader(context.bus.table(context.subjects.table))
+        self._failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
         self._leaving = False
         self._changed = asyncio.Event()
         self._said: HostReport | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._quiet = 0.0
+        """Seconds since the last report."""
+        self._tasks = Tasks(logger)
 
     async def __aenter__(self) -> Agent:
         self._supervisor.on_change = self._on_change
         for name in (self.host, "all"):
             await self._bus.subscribe(self._subjects.command(name), self._on_command)
         self._bus.on_reconnect(self._changed.set)
-        self._spawn(self._keep_reporting())
+        self._tasks.loop(self._keep_reporting(), "reports")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._publish(HostReport(host=self.host, machine=platform.node(), cores=0, leaving=True))
+        await self._tasks.cancel()
+        self._publish(HostReport(host=self.host, machine=_machine(), cores=0, leaving=True))
 
     async def leave(self, grace: float) -> None:
         """Take no more workers, and drain those that are here, for ``grace`` seconds at the most."""
@@ -64,11 +85,12 @@ class Agent:
 
     def report(self) -> HostReport:
         """The host as it is now."""
-        failures, self._failures = tuple(self._failures), []
-        workers = tuple(_report(worker) for worker in self._supervisor.workers.values())
+        failures = tuple(self._failures)
+        self._failures.clear()
+        workers = [_report(worker) for worker in self._supervisor.workers.values()]
         return HostReport(
-            host=self.host, machine=platform.node(), cores=len(os.sched_getaffinity(0)), workers=workers,
-            failures=failures, leaving=self._leaving,
+            host=self.host, machine=_machine(), cores=min(MAX_CORES, len(os.sched_getaffinity(0))),
+            workers=tuple(workers[:MAX_WORKERS]), failures=failures, leaving=self._leaving, loops=loop_reports(),
         )  # fmt: skip
 
     def _on_change(self, worker: Worker) -> None:
@@ -77,23 +99,24 @@ class Agent:
         self._changed.set()
 
     def _fail(self, app: str, version: int, function: str, text: str) -> None:
-        self._failures.append(Failure(app=app, version=version, function=function, text=text))
+        self._failures.append(Failure(app=app, version=version, function=function, text=shorten(text)))
         self._changed.set()
 
     async def _keep_reporting(self) -> None:
         """At once when a worker comes or goes; else as often as what it does changes."""
-        quiet = 0.0
-        while True:
-            try:
-                async with asyncio.timeout(REPORT_EVERY):
-                    await self._changed.wait()
-            except TimeoutError:
-                quiet += REPORT_EVERY
+        async for _ in turns(self._news, within=REPORT_EVERY):
             self._changed.clear()
             report = self.report()
-            if quiet >= QUIET or _differs(report, self._said):
-                quiet, self._said = 0.0, report
+            if self._quiet >= QUIET or _differs(report, self._said):
+                self._quiet, self._said = 0.0, report
                 self._publish(report)
+
+    async def _news(self) -> None:
+        try:
+            async with asyncio.timeout(REPORT_EVERY):
+                await self._changed.wait()
+        except TimeoutError:
+            self._quiet += REPORT_EVERY
 
     def _publish(self, report: HostReport) -> None:
         try:
@@ -109,12 +132,13 @@ class Agent:
             return
         if command.op == "ping":
             return  # that it was delivered is all there is to know
-        if command.epoch and command.epoch < self._epoch:
-            self._answer(message, f"a controller that leads no more wanted to {command.op} here")
-            return
-        self._epoch = max(self._epoch, command.epoch)
-        if command.op == "start":
-            self._spawn(self._start(command, message))
+        self._tasks.spawn(self._obey(command, message), f"a command to {command.op}")
+
+    async def _obey(self, command: Command, message: Message) -> None:
+        if command.epoch and (doubt := await self._leader.doubt(command.epoch)):
+            self._answer(message, f"{doubt}, and wanted to {command.op} here")
+        elif command.op == "start":
+            await self._start(command, message)
         elif command.op in ("drain", "kill"):
             worker = self._supervisor.workers.get(command.worker)
             if worker is not None:
@@ -125,30 +149,35 @@ class Agent:
             self._answer(message)
 
     async def _start(self, command: Command, message: Message) -> None:
+        """Start a worker. While that takes its time, whoever asked is told that we are at it."""
+        waiting = self._tasks.loop(self._hold_line(message), "start", command.function)
         try:
             spec = await self._code.spec(command.app, command.version, command.function)
-        except Error as error:
-            self._fail(command.app, command.version, command.function, str(error))
+            if self._leaving or len(self._supervisor.workers) >= MAX_WORKERS:
+                self._answer(message, "the host is being stopped" if self._leaving else FULL)
+                return
+            self._supervisor.start(spec)
+        except (Error, OSError) as error:  # OSError: no descriptors, memory or disk
+            self._fail(command.app, command.version, command.function, f"host {_machine()}: {error}")
             self._answer(message, str(error))
+        else:
+            self._answer(message)
+        finally:
+            waiting.cancel()
+
+    async def _hold_line(self, message: Message) -> None:
+        if not may_answer(message.reply):
             return
-        if self._leaving:
-            self._answer(message, "the host is being stopped")
-            return
-        self._supervisor.start(spec)
-        self._answer(message)
+        async for _ in every(HOLD_EVERY, at_once=False):
+            with suppress(Error):
+                self._bus.publish(message.reply, b"", {headers.STATUS: Status.BEAT})
 
     def _answer(self, message: Message, error: str = "") -> None:
         """What the host looks like once the command is obeyed; first to all, so that an answer is never ahead."""
         report = self.report()
         self._publish(report)
-        if message.reply:
-            headers = {"Busfn-Error": " ".join(error.split())[:500]} if error else {}
-            self._bus.publish(message.reply, report.encode(), headers)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if may_answer(message.reply):
+            self._bus.publish(message.reply, report.encode(), {"Busfn-Error": one_line(error)} if error else {})
 
 
 def new_host() -> str:
@@ -156,14 +185,23 @@ def new_host() -> str:
     return f"h{new_call_id()[-12:]}"
 
 
+def _machine() -> str:
+    return one_line(platform.node())
+
+
 def _report(worker: Worker) -> WorkerReport:
+    """What a worker's table says is written by user code's process: it is cut to what a report may hold."""
     spec, load = worker.spec, worker.load()
     return WorkerReport(
         name=worker.name, pid=worker.pid, app=spec.app, version=spec.version, function=spec.name,
-        state=worker.state.value, busy=load.busy, waiting=load.waiting, idle_for=round(load.idle_for, 1),
-        held=load.held, deaf_for=round(load.deaf_for, 1), mean_run=load.mean_run, running_for=load.running_for,
-        running=load.running, unstarted=load.unstarted,
+        state=worker.state.value, busy=load.busy, waiting=load.waiting, idle_for=_seconds(load.idle_for),
+        held=load.held, deaf_for=_seconds(load.deaf_for), mean_run=_seconds(load.mean_run, 9),
+        running_for=_seconds(load.running_for, 9), running=load.running, unstarted=load.unstarted,
     )  # fmt: skip
+
+
+def _seconds(value: float, digits: int = 1) -> float:
+    return round(min(value, MAX_SECONDS), digits) if value > 0 else 0.0  # NaN is not
 
 
 def _differs(report: HostReport, before: HostReport | None) -> bool:

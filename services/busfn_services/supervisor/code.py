@@ -14,6 +14,7 @@ from busfn.errors import AuthError, NotFoundError
 from busfn.protocol.names import unpin
 from busfn.refs import Source
 from busfn.registry import Registry
+from busfn.registry_rows import check_place
 from busfn.spec import FunctionSpec
 from busfn_services.supervisor.context import HostContext
 
@@ -59,7 +60,8 @@ class CodeStore:
             )
         known = self._known.get((app, version))
         if known is None:
-            known = Deployment.verify(await self._registry.stored(app, version), self._key)
+            stored = await self._registry.stored(app, version)
+            known = check_place(Deployment.verify(stored, self._key), app, version)
             self._known[app, version] = known
         return known
 

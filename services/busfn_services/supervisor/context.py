@@ -10,6 +10,7 @@ from functools import partial
 
 from busfn.bus.base import Bus
 from busfn.client import ClientOptions, open_bus
+from busfn.concurrency.loops import Tasks, every
 from busfn.config import BusAddress
 from busfn.errors import Error
 from busfn.protocol.codecs import Codecs
@@ -52,21 +53,20 @@ async def open_context(address: BusAddress, *, env: str, key: bytes | None) -> H
 def restore_on_reconnect(bus: Bus, ensure: Callable[[], Awaitable[None]]) -> None:
     """Call ``ensure`` after each reconnect until it succeeds: a server that was started again has lost what it kept in
     memory."""
-    tasks: set[asyncio.Task[None]] = set()
+    tasks = Tasks(logger)
 
     async def restore() -> None:
-        while bus.connected:
+        async for _ in every(RESTORE_PAUSE):
+            if not bus.connected:
+                return
             try:
                 await ensure()
                 return
             except Error as error:
                 logger.info("not restored yet: %s", error)
-            await asyncio.sleep(RESTORE_PAUSE)
 
     def on_reconnect() -> None:
-        task = asyncio.get_running_loop().create_task(restore())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        tasks.loop(restore(), "restore")
 
     bus.on_reconnect(on_reconnect)
 

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from busfn.bus.base import Bus
+from busfn.concurrency.loops import isolated, turns
 from busfn.errors import Error
 from busfn.protocol import headers
 from busfn.protocol.subjects import Subjects
@@ -67,9 +69,13 @@ async def pump(fd: int, sink: LogSink, output: MarkedOutput) -> None:
     os.set_blocking(fd, False)
     ahead = 0
     try:
-        while data := await _read(fd):
-            for piece in output.feed(data):
-                sink.write(piece)
+        async for _ in turns(partial(_readable, fd)):
+            data = _read(fd)
+            if data is None:
+                continue
+            if not data:
+                return
+            _write(sink, output.feed(data))
             await sink.bus.writable()
             ahead += len(data)
             if ahead > MOST_AHEAD:
@@ -77,21 +83,30 @@ async def pump(fd: int, sink: LogSink, output: MarkedOutput) -> None:
                 ahead = 0
             await asyncio.sleep(GATHER)
     finally:
-        for piece in output.end():
-            sink.write(piece)
+        _write(sink, output.end())
         os.close(fd)
 
 
-async def _read(fd: int) -> bytes:
-    """What is in the pipe; waits until there is something, or the end."""
+def _write(sink: LogSink, pieces: list[Piece]) -> None:
+    for piece in pieces:
+        with isolated(f"output of worker {sink.worker}"):
+            sink.write(piece)
+
+
+def _read(fd: int) -> bytes | None:
+    """What is in the pipe; empty at the end, None while there is nothing."""
+    try:
+        return os.read(fd, MOST_READ)
+    except BlockingIOError:
+        return None
+
+
+async def _readable(fd: int) -> None:
+    """Until there is something in the pipe, or the end."""
     loop = asyncio.get_running_loop()
-    while True:
-        try:
-            return os.read(fd, MOST_READ)
-        except BlockingIOError:
-            readable = asyncio.Event()
-        loop.add_reader(fd, readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(fd)
+    readable = asyncio.Event()
+    loop.add_reader(fd, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(fd)

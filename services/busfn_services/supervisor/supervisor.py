@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 import signal
+import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from busfn.bus.base import Message, Verdict
-from busfn.errors import Error
+from busfn.concurrency.loops import Tasks, every, isolated, turns
+from busfn.errors import Error, ProtocolError
 from busfn.ids import new_call_id
 from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
-from busfn_services.flight import Entry, Kind, pull_inbox
+from busfn_services.flight import Entry, FlightTable, Kind, pull_inbox
 from busfn_services.handon import beat
+from busfn_services.lines import Lines
 from busfn_services.marks import NOBODY, MarkedOutput, Owner, Piece
+from busfn_services.reports import ForkEvent, WorkerEvent, shorten
 from busfn_services.supervisor.context import HostContext
 from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.forkserver import ForkServer
-from busfn_services.supervisor.leftovers import kill_orphans
 from busfn_services.supervisor.logs import Echo, LogSink, pump
 from busfn_services.supervisor.rescue import Rescue
 from busfn_services.supervisor.watch import GRACE, Duty
@@ -35,6 +36,10 @@ SCAN_EVERY = 0.1
 """Seconds between looks at the in-flight tables."""
 REMEMBERED = 600.0
 """Seconds for which a cancellation is remembered."""
+LATE = 5.0
+"""Seconds without a scan after which a host is not well: timeouts and leases depend on it."""
+MAX_EVENT = 1 << 18
+"""Bytes of an event of a worker."""
 LAST_WORDS = 0.5
 """Seconds to read what a dead worker has printed."""
 RESCUE_PATIENCE = 5.0
@@ -63,46 +68,48 @@ class Supervisor:
         self.on_change: OnChange = _ignore
         """Told when a worker is ready, has failed to start, or is gone."""
         self._rescue = Rescue(context)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(logger)
+        self._closing = False
         self._pumps: dict[Worker, list[asyncio.Task[None]]] = {}
         self._cancelled: dict[str, float] = {}
         """When (monotonic seconds) the bodies of cancelled calls must be gone."""
         self._answered = 0.0
         """When (monotonic seconds) the bus last answered us."""
         self.workers: dict[str, Worker] = {}
-        self._stopping = False
 
     async def __aenter__(self) -> Supervisor:
         await self._context.bus.subscribe(self._context.subjects.all_of("ctl"), self._on_cancel)
-        self._spawn(self._read_forks())
-        self._spawn(self._scan())
-        self._spawn(self._ping())
+        self._tasks.loop(self._read_forks(), "fork server")
+        self._tasks.loop(self._scan(), "scan", limit=LATE)
+        self._tasks.loop(self._ping(), "ping")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop(grace=0.0)
-        self._stopping = True
+        self._closing = True
         self._forks.socket.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
 
     def start(self, spec: FunctionSpec) -> Worker:
-        """Start a worker; `on_change` tells when it is ready or has failed.
-
-        Raises `ServiceError` when there are too few descriptors or too little memory for one more.
-        """
-        name, token = f"w{new_call_id()[-12:]}", secrets.token_hex(16)
-        ends = self._forks.fork({**self._config(name, spec), "log_token": token})
+        """Start a worker; `on_change` tells when it is ready or has failed."""
+        name = f"w{new_call_id()[-12:]}"
+        ours, theirs = socket.socketpair()
+        table_fd = FlightTable.create_file()
+        out, err = os.pipe(), os.pipe()
         deliveries = Deliveries(self._context.bus, pull_inbox(self._context.address.inbox_prefix, name))
-        worker = Worker(name, spec, ends.table, ends.socket, deliveries, time.monotonic())
+        worker = Worker(name, spec, FlightTable(table_fd), ours, deliveries, time.monotonic())
         self.workers[name] = worker
-        self._spawn(deliveries.watch())
+        self._tasks.spawn(deliveries.watch(), f"deliveries of {name}")
+        token = secrets.token_hex(16)
+        self._forks.fork({**self._config(worker), "log_token": token}, [theirs.fileno(), table_fd, out[1], err[1]])
+        theirs.close()
+        for fd in (table_fd, out[1], err[1]):
+            os.close(fd)
         self._pumps[worker] = [
-            self._spawn(pump(fd, self._sink(worker, stream), MarkedOutput(token)))
-            for fd, stream in ((ends.out, "out"), (ends.err, "err"))
+            self._tasks.loop(pump(fd, self._sink(worker, stream), MarkedOutput(token)), "output", name)
+            for fd, stream in ((out[0], "out"), (err[0], "err"))
         ]
-        self._spawn(self._read_worker(worker))
+        self._tasks.loop(self._read_worker(worker), "events", name)
         return worker
 
     async def stop(self, *, grace: float) -> None:
@@ -117,11 +124,11 @@ class Supervisor:
             worker.kill()
         await asyncio.gather(*waits)
 
-    def _config(self, name: str, spec: FunctionSpec) -> dict[str, Any]:
+    def _config(self, worker: Worker) -> dict[str, Any]:
         context = self._context
         return {
-            "worker": name,
-            "spec": spec.to_dict(),
+            "worker": worker.name,
+            "spec": worker.spec.to_dict(),
             "address": asdict(context.address),
             "env": context.subjects.env,
             "key": context.key.hex() if context.key else "",
@@ -130,62 +137,78 @@ class Supervisor:
     async def _read_forks(self) -> None:
         self._forks.socket.setblocking(False)
         reader, _writer = await asyncio.open_connection(sock=self._forks.socket)
-        while line := await reader.readline():
-            event = json.loads(line)
-            worker = self.workers[event["worker"]]
-            if event["event"] == "started":
-                worker.started(event["pid"])
-            else:
-                worker.failure = event.get("reason", worker.failure)
-                self._spawn(self._exited(worker, event["code"]))
-        if not self._stopping:
-            await self._end_without_forks()
+        lines = Lines(reader)
+        async for _ in turns(lines.wait, at_once=False):
+            if not lines.line:
+                break
+            with isolated("an event of the fork server"):
+                self._on_fork_event(ForkEvent.decode(lines.line))
+        if not self._closing:
+            raise RuntimeError("the fork server has ended, so no worker can be started, and no end of one be noticed")
 
-    async def _end_without_forks(self) -> None:
-        """Nothing starts workers any more, or tells when they end. The process ends, and whoever keeps it starts it
-        again; until then what its workers had is handed back."""
-        logger.error("the process that starts workers has ended; so does this host")
-        kill_orphans(self._forks.pid, {worker.pid for worker in self.workers.values() if worker.pid})
-        await asyncio.gather(*(self._exited(worker, -signal.SIGKILL) for worker in list(self.workers.values())))
-        with suppress(Error):
-            await self._context.bus.flush()
-        os._exit(1)
+    def _on_fork_event(self, event: ForkEvent) -> None:
+        worker = self.workers.get(event.worker)
+        if worker is None:
+            return
+        if event.event == "started":
+            worker.pid = event.pid
+        else:
+            self._tasks.spawn(self._exited(worker, event.code), f"the end of worker {worker.name}")
 
     async def _read_worker(self, worker: Worker) -> None:
         worker.socket.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=worker.socket)
+        reader, writer = await asyncio.open_connection(sock=worker.socket, limit=MAX_EVENT)
+        lines = Lines(reader)
         try:
-            await self._obey_worker(worker, reader)
+            async for _ in turns(lines.wait, at_once=False):
+                if not lines.line:
+                    break
+                with isolated(f"an event of worker {worker.name}"):
+                    self._on_event(worker, lines.line)
             await worker.gone.wait()
         finally:
             writer.close()
 
-    async def _obey_worker(self, worker: Worker, reader: asyncio.StreamReader) -> None:
-        while line := await _line(reader):
-            event = json.loads(line)
-            if event["event"] == "ready" and worker.state is State.STARTING:
-                worker.state = State.READY
-            elif event["event"] == "failed":
-                worker.failure = event["text"]
-            self.on_change(worker)
+    def _on_event(self, worker: Worker, line: bytes) -> None:
+        try:
+            event = WorkerEvent.decode(line)
+        except ProtocolError as error:
+            logger.warning("worker %s: %s", worker.name, error)
+            return
+        if event.event == "ready" and worker.state is State.STARTING:
+            worker.state = State.READY
+        elif event.event == "failed":
+            worker.failure = shorten(event.text) or "it did not say why"
+        self.on_change(worker)
 
     async def _exited(self, worker: Worker, code: int) -> None:
         was = worker.state
         worker.state = State.GONE
-        await self._last_words(worker)
-        del self.workers[worker.name]
-        entries = [entry for _, entry in worker.table.entries()]
-        if code and not worker.failure and not worker.dismissed:
-            self._report(worker, code, entries)
-            if was is State.STARTING:
-                worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
-        taken = {kind: worker.table.taken(kind) for kind in Kind}
-        worker.table.close()
-        rescue = self._spawn(self._rescue.all(worker, entries, self._cancelled))
-        unread = self._spawn(worker.deliveries.hand_back(taken, {entry.token for entry in entries}))
-        await asyncio.wait({rescue, unread}, timeout=RESCUE_PATIENCE)  # the bus may be away
-        worker.gone.set()
+        try:
+            await self._last_words(worker)
+            entries = [entry for _, entry in worker.table.entries()]
+            if code and not worker.failure and not worker.dismissed:
+                self._report(worker, code, entries)
+                if was is State.STARTING:
+                    worker.failure = f"the worker ended while it was starting ({describe_exit(code)})"
+            await self._clean_up(worker, entries)
+        finally:
+            self.workers.pop(worker.name, None)
+            worker.gone.set()
         self.on_change(worker)
+
+    async def _clean_up(self, worker: Worker, entries: list[Entry]) -> None:
+        """See to the messages that it held."""
+        taken = {kind: worker.table.taken(kind) for kind in Kind}
+        del self.workers[worker.name]
+        worker.table.close()
+        rescue = self._tasks.spawn(
+            self._rescue.all(worker, entries, self._cancelled), f"messages of lost worker {worker.name}"
+        )
+        unread = self._tasks.spawn(
+            worker.deliveries.hand_back(taken, {entry.token for entry in entries}), f"deliveries of {worker.name}"
+        )
+        await asyncio.wait({rescue, unread}, timeout=RESCUE_PATIENCE)  # the bus may be away
 
     async def _last_words(self, worker: Worker) -> None:
         """What it printed; a child of it that lives on, or a bus that is away, must not hold us up."""
@@ -216,23 +239,22 @@ class Supervisor:
         )
 
     async def _scan(self) -> None:
-        while True:
-            await asyncio.sleep(SCAN_EVERY)
+        async for _ in every(SCAN_EVERY):
             now = time.monotonic()
             for worker in list(self.workers.values()):
-                if worker.state is State.STARTING:
-                    self._check_start(worker, now)
-                elif worker.state is not State.GONE:
-                    self._look_after(worker, now)
+                with isolated(f"worker {worker.name}"):
+                    if worker.state is State.STARTING:
+                        self._check_start(worker, now)
+                    elif worker.state is not State.GONE:
+                        self._look_after(worker, now)
 
     async def _ping(self) -> None:
-        while True:
+        async for _ in every(PING_EVERY):
             try:
                 await self._context.bus.flush()
                 self._answered = time.monotonic()
             except Error as error:
                 logger.info("the bus does not answer: %s", error)
-            await asyncio.sleep(PING_EVERY)
 
     def _check_start(self, worker: Worker, now: float) -> None:
         limit = worker.spec.startup_timeout
@@ -259,15 +281,19 @@ class Supervisor:
         worker.idle_since = 0.0 if entries else worker.idle_since or now
         self._check_hearing(worker, now)
         for duty, entry in worker.watch.duties(entries, now):
-            if duty is Duty.RENEW:
-                self._context.bus.queues.settle(entry.token, Verdict.PROGRESS)
-            elif duty is Duty.BEAT:
-                beat(self._context.bus, entry.reply, entry.call, index=entry.first, worker=worker.name)
-            elif duty is Duty.INTERRUPT:
-                worker.signal(TIMEOUT_SIGNAL)
-            elif worker.killed_for is None:
-                worker.killed_for = entry
-                worker.signal(signal.SIGKILL)
+            with isolated(f"call {entry.call} at worker {worker.name}"):
+                self._do(duty, entry, worker)
+
+    def _do(self, duty: Duty, entry: Entry, worker: Worker) -> None:
+        if duty is Duty.RENEW:
+            self._context.bus.queues.settle(entry.token, Verdict.PROGRESS)
+        elif duty is Duty.BEAT:
+            beat(self._context.bus, entry.reply, entry.call, index=entry.first, worker=worker.name)
+        elif duty is Duty.INTERRUPT:
+            worker.signal(TIMEOUT_SIGNAL)
+        elif worker.killed_for is None:
+            worker.killed_for = entry
+            worker.signal(signal.SIGKILL)
 
     def _check_hearing(self, worker: Worker, now: float) -> None:
         """One that is deaf keeps a place in the queue group and answers nobody; a busy one is left to its timeout."""
@@ -275,19 +301,6 @@ class Supervisor:
         if worker.hearing.deaf(worker.table.pinged, now, bus_answers=bus_answers) and worker.idle_since:
             worker.deaf = True
             worker.signal(signal.SIGKILL)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-
-async def _line(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.readline()
-    except ConnectionResetError:  # the worker was killed before it had read what we told it
-        return b""
 
 
 def describe_exit(code: int) -> str:

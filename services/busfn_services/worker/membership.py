@@ -7,10 +7,12 @@ stand in; while one of them says that it does, all workers of the function stay 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
 from busfn.bus.base import Bus, Message, Subscription
+from busfn.concurrency.loops import Tasks, turns
 from busfn.errors import Error
 from busfn.protocol.control import Cover
 from busfn.protocol.subjects import QUEUE_GROUP, Subjects
@@ -18,6 +20,8 @@ from busfn.spec import FunctionSpec
 
 PATIENCE = 1.2
 """Seconds without a word of whoever stands in, after which nobody does."""
+
+logger = logging.getLogger("busfn.worker")
 
 
 class Membership:
@@ -33,6 +37,7 @@ class Membership:
         self._cover: Subscription | None = None
         self._member: Subscription | None = None
         self._changing = asyncio.Lock()
+        self._tasks = Tasks(logger)
         self._outside: asyncio.Task[None] | None = None
         self._word = asyncio.Event()
         self._over = False
@@ -63,19 +68,23 @@ class Membership:
         self._over = message.body == Cover.OVER.value
         self._word.set()
         if not self._over and self._outside is None:
-            self._outside = asyncio.get_running_loop().create_task(self._stay_out())
+            self._outside = self._tasks.loop(self._stay_out(), "membership")
 
     async def _stay_out(self) -> None:
         await self._step_out()
-        while await self._covered():
+        async for _ in turns(self._next_word, within=PATIENCE, at_once=False):
+            if not await self._covered():
+                break
             self._word.clear()
         self._outside = None
 
-    async def _covered(self) -> bool:
-        """Whether to stay out for longer: wait for the next word, and step in when there is none."""
+    async def _next_word(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._word.wait()
+
+    async def _covered(self) -> bool:
+        """Whether to stay out for longer; steps in when there was no word."""
         try:
             await self._bus.flush()  # we may have been held up ourselves: hear what was said meanwhile
             if self._word.is_set() and not self._over and not self._gone:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -23,11 +24,12 @@ from busfn.sync import LoopThread
 from busfn.tracebacks import user_traceback
 from busfn_services.flight import FlightTable, pull_inbox
 from busfn_services.ours import is_framework_file
+from busfn_services.process import end_on_fault
+from busfn_services.reports import shorten
 from busfn_services.worker.discovery import Discovery
 from busfn_services.worker.executor import Executor
-from busfn_services.worker.forkguard import ForkGuard
 from busfn_services.worker.intake import Intake
-from busfn_services.worker.load import load_function
+from busfn_services.worker.load import bind_apps, load_function
 from busfn_services.worker.mainloop import Jobs, Stop, serve
 from busfn_services.worker.output import Output
 
@@ -69,11 +71,6 @@ class SupervisorLink:
         """Report something."""
         with self._lock:
             self._socket.sendall(json.dumps(event).encode() + b"\n")
-
-    def abandon(self) -> None:
-        """In a forked child: the link is its parent's."""
-        if self._socket.fileno() >= 0:
-            os.close(self._socket.detach())
 
     def listen(self, on_drain: Callable[[], None]) -> None:
         """Obey commands, on a thread of its own; ends the process when the supervisor is gone."""
@@ -119,25 +116,21 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     os.environ[WORKER_VARIABLE] = config.worker
     os.environ["BUSFN_ENV"] = config.env
     os.environ.update(config.spec.env)
-    supervisor, guard = SupervisorLink(sock), ForkGuard()
-    guard.watch(supervisor.abandon, table.abandon)
+    supervisor = SupervisorLink(sock)
     portal = LoopThread()
+    end_on_fault(portal.loop)
     nesting = WorkerNesting(table)
     options = ClientOptions(address=config.address, env=config.env, key=config.key, name=config.worker, nesting=nesting)
     connecting = portal.submit(open_bus(options))
     try:
-        loaded = load_function(config.spec, config.key)
+        module, raw = load_function(config.spec)
         client = Client.on(options, portal, connecting.wait())
     except BaseException as error:
-        if guard.is_child:
-            guard.leave(error)
-        supervisor.tell(event="failed", text=user_traceback(error, is_framework_file))
+        supervisor.tell(event="failed", text=shorten(user_traceback(error, is_framework_file)))
         return EXIT_STARTUP
-    guard.leave_if_child()
-    loaded.bind(client, config.spec.app)
-    DEFAULT.client = DEFAULT.worker = client
-    raw = loaded.function.get_raw_f()
-    executor = Executor(config.spec, raw, client.link.codecs, config.worker, guard, output.report)
+    bind_apps(module, client, raw, config.spec.app)
+    DEFAULT.client = client
+    executor = Executor(config.spec, raw, client.link.codecs, config.worker, output.report)
     output.follow(executor)
     nesting.executor = executor
     return _serve(config, client, executor, table, supervisor)
@@ -160,6 +153,7 @@ def _serve(
     if config.spec.single_use_containers:
         intake.on_finished = leave
     client.link.portal.run(_join(intake, discovery))
+    signal.signal(signal.SIGTERM, lambda _number, _frame: leave())
     supervisor.listen(leave)
     supervisor.tell(event="ready")
     serve(executor, intake.outbox, jobs)

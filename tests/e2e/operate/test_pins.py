@@ -11,7 +11,8 @@ import busfn
 from busfn import errors
 from busfn.binding import DEFAULT
 from busfn.operating import Operator
-from busfn.registry import PIN_AGE, PINNED_FOR, Pin
+from busfn.registry import PIN_AGE, PINNED_FOR
+from busfn.registry_rows import Pin
 
 APP = """
     import busfn

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from busfn.deployment import AppState, Deployment
 from busfn.protocol.codecs import BlobRef
-from busfn.registry import Override
+from busfn.registry_rows import Override
 from busfn.spec import FunctionSpec
 from busfn_services.controller.wanted import of_registry, versions_in_use, with_overrides
 
