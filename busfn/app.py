@@ -30,7 +30,7 @@ class LocalEntrypoint(Generic[P, R]):
         self.name = name
         self.raw = raw
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.raw(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -113,7 +113,7 @@ class Calling(Generic[P, R]):
 
         return self._operate(work)
 
-    def _start_scale(self, **change: Any) -> Pending[FunctionAutoscalerSettings]:
+    def _start_scale(self, /, **change: Any) -> Pending[FunctionAutoscalerSettings]:
         async def work(operator: Operator) -> FunctionAutoscalerSettings:
             found = await operator.scale(self._handle.target, change)
             known = FunctionAutoscalerSettings.__slots__
@@ -133,7 +133,7 @@ class Calling(Generic[P, R]):
 
         return client.link.portal.submit(run())
 
-    def _start_remote(self, *args: P.args, **kwargs: P.kwargs) -> Pending[R]:
+    def _start_remote(self, /, *args: P.args, **kwargs: P.kwargs) -> Pending[R]:
         client = self._caller()
         if self.is_generator:
             raise InvalidError(f"{self._name} is a generator function: use `{self._name}.remote_gen(...)`")
@@ -147,7 +147,7 @@ class Calling(Generic[P, R]):
         pending.watch(client.link.nesting.end)
         return cast("Pending[R]", pending)
 
-    def _start_spawn(self, *args: P.args, **kwargs: P.kwargs) -> Pending[FunctionCall[R]]:
+    def _start_spawn(self, /, *args: P.args, **kwargs: P.kwargs) -> Pending[FunctionCall[R]]:
         client = self._caller()
         if self.is_generator:
             raise InvalidError(f"Cannot `spawn` a generator function: nobody would take the items of {self._name}")
@@ -163,7 +163,7 @@ class Calling(Generic[P, R]):
 
         return client.link.portal.submit(work())
 
-    def _start_stream(self, *args: P.args, **kwargs: P.kwargs) -> Stream:
+    def _start_stream(self, /, *args: P.args, **kwargs: P.kwargs) -> Stream:
         client = self._caller()
         if self._handle.definition is not None and not self.is_generator:
             raise InvalidError(f"{self._name} is not a generator function: use `{self._name}.remote(...)`")
@@ -253,14 +253,14 @@ class StreamDual(Generic[P, R]):
         self._name = name
         self._start = start
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
         warn_if_blocking(self._name)
         return self._iterate(*args, **kwargs)
 
-    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[R, None]:
+    async def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[R, None]:
         """Items for ``async for``."""
         async for item in self._start(*args, **kwargs).aiterate():
             yield item
 
-    def _iterate(self, *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
+    def _iterate(self, /, *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
         yield from self._start(*args, **kwargs).iterate()

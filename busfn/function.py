@@ -21,12 +21,11 @@ from busfn.protocol.names import (
 from busfn.spec import AT_ONCE, Options, Start
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from busfn.app import App
     from busfn.call import FunctionCall
     from busfn.calling import Calling, StreamDual
     from busfn.maps import MapDual
+    from busfn.spec import Moment
     from busfn.status import FunctionAutoscalerSettings, FunctionStats
     from busfn.sync import Dual
 
@@ -174,12 +173,12 @@ class Function(Generic[P, R, L_co]):
         return self._calling.spawn_map
 
     def with_options(
-        self, *, delay: float = 0.0, at: dt.datetime | None = None, idempotency_key: str = ""
+        self, *, delay: float = 0.0, at: Moment | None = None, idempotency_key: str = ""
     ) -> Function[P, R, L_co]:
         """A handle whose `spawn` starts later, or only once.
 
-        ``delay`` is in seconds; ``at`` is a moment. With an ``idempotency_key``, spawning again with the same key gives
-        the first call. Raises `InvalidError`.
+        ``delay`` is in seconds; ``at`` is a datetime (local time if it has no zone), a date, or unix seconds. With an
+        ``idempotency_key``, spawning again with the same key gives the first call. Raises `InvalidError`.
         """
         start = Start(delay=delay, at=at, idempotency_key=idempotency_key)
         handle = self._handle
@@ -209,7 +208,7 @@ class Function(Generic[P, R, L_co]):
         """The URL of a web function; None for all others."""
         return self._calling.get_web_url
 
-    def local(self, *args: P.args, **kwargs: P.kwargs) -> L_co:
+    def local(self, /, *args: P.args, **kwargs: P.kwargs) -> L_co:
         """Call the function here, in this process and thread."""
         return self._defined("local").raw(*args, **kwargs)
 
@@ -217,7 +216,7 @@ class Function(Generic[P, R, L_co]):
         """The very function that was decorated."""
         return cast(Callable[P, L_co], self._defined("get_raw_f").raw)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         raise TypeError(
             f"'Function' object is not callable: use {self.name}.remote(...) to run it in a worker,"
             f" or {self.name}.local(...) to run it here"

@@ -60,7 +60,9 @@ def parse_ref(text: str, *, module: bool) -> Ref:
     if module:
         if path.endswith(".py") or "/" in path:
             raise InvalidError(f"`-m` takes a dotted module name, not the file {path!r}; leave out `-m`")
-        if not all(part.isidentifier() for part in path.split(".")):
+        if not all(path.split(".")) or any(
+            map(str.isspace, path)
+        ):  # any other name can be imported, as `01_start.hello`, if not by a statement
             raise InvalidError(f"{path!r} is no module name: write it as package.module")
         return Ref(path, object_path, True)
     if not path.endswith(".py"):

@@ -13,6 +13,8 @@ from busfn.protocol.records import Count, Path, Token, from_plain
 if TYPE_CHECKING:
     import datetime as dt
 
+    Moment = dt.datetime | dt.date | float
+
 DEFAULT_TIMEOUT = 300.0
 """Seconds an attempt may run."""
 DEFAULT_SCALEDOWN_WINDOW = 60.0
@@ -90,8 +92,9 @@ class Start:
 
     delay: float = 0.0
     """Seconds to wait."""
-    at: dt.datetime | None = None
-    """Not before this moment; without a zone it is local time."""
+    at: Moment | None = None
+    """Not before this moment: a datetime (without a zone it is local time), a date (its first moment in local time), or
+    unix seconds."""
     idempotency_key: str = ""
     """Calls of one function with the same key are one call, for as long as its result is kept."""
 
@@ -99,11 +102,13 @@ class Start:
         _between("delay", self.delay, 0, 365 * 86_400)
         if self.at is not None and self.delay:
             raise InvalidError("give either `delay` or `at`")
+        if self.at is not None:
+            _unix(self.at)
 
     def not_before(self, now: float) -> int:
         """Unix milliseconds before which it must not run; 0 for at once. ``now`` in unix seconds."""
         if self.at is not None:
-            return int(self.at.timestamp() * 1000)
+            return int(_unix(self.at) * 1000)
         return int((now + self.delay) * 1000) if self.delay else 0
 
 
@@ -243,3 +248,26 @@ def _without_none(name: str, given: object) -> dict[object, object]:
 
 AT_ONCE = Start()
 """The start of all calls that nothing else is said of."""
+
+
+def _unix(at: object) -> float:
+    """A moment in unix seconds, or `InvalidError` that says what can be given."""
+    import datetime as dt  # which defining functions does not need
+
+    if isinstance(at, dt.date) and not isinstance(at, dt.datetime):
+        at = dt.datetime.combine(at, dt.time.min)
+    try:
+        if isinstance(at, dt.datetime):
+            return at.timestamp()
+        if isinstance(at, int | float) and not isinstance(at, bool) and math.isfinite(at):
+            return float(at)
+    except (OverflowError, ValueError, OSError):  # years that the system's clock cannot tell
+        raise InvalidError(f"`at` is too far away: {at!r}") from None
+    raise InvalidError(
+        f"`at` is a datetime, a date or a number of unix seconds, as in `time.time() + 60`, not {_shorten(at)}"
+    )
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '...'}"

@@ -274,11 +274,11 @@ class Dual(Generic[P, R]):
         self._name = name
         self._start = start
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         warn_if_blocking(self._name)
         return self._start(*args, **kwargs).wait()()
 
-    async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """The same without blocking the event loop."""
         thunk = await self._start(*args, **kwargs)
         return thunk()

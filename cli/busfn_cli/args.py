@@ -1,6 +1,7 @@
 """A function's parameters as options of the command line. Pure: the options are typer's, the types are ours.
 
-Every parameter becomes ``--name``. Only what was given is passed on, so the function's own defaults hold.
+Every parameter becomes ``--name``, but for those with a default of a kind that no text can say. Only what was given is
+passed on, so the function's own defaults hold.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,7 +30,9 @@ class Interface:
     """What a function can be given on the command line."""
 
     signature: inspect.Signature
-    """For typer: an option for every parameter."""
+    """For typer: an option for every parameter, under names of ours: typer and click use some for themselves."""
+    names: Mapping[str, str]
+    """The function's own names for them."""
     help: str
     takes_rest: bool
     """It has nothing but ``*args``, which get all that is on the command line as it is."""
@@ -46,14 +49,48 @@ def interface_of(function: Callable[..., Any]) -> Interface:
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
         if len(parameters) > 1:
             raise InvalidError(f"{_name(function)}: `*args` gets all of the command line, so it must stand alone")
-        return Interface(inspect.Signature(), text, takes_rest=True)
+        return Interface(inspect.Signature(), {}, text, takes_rest=True)
     hints = _hints(function)
-    options = [
-        _option(p, _meant(p, hints), described.get(p.name))
-        for p in parameters
-        if p.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    return Interface(inspect.Signature(options), text, takes_rest=False)
+    named = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    flags = flags_of([p.name for p in named])
+    options: list[inspect.Parameter] = []
+    names: dict[str, str] = {}
+    fixed: list[str] = []
+    for parameter in named:
+        info = _option(parameter, _meant(parameter, hints), flags, described.get(parameter.name))
+        if info is None:
+            fixed.append(parameter.name)
+            continue
+        annotation, option = info
+        names[f"p{len(names)}"] = parameter.name
+        options.append(_keyword(f"p{len(options)}", annotation, option))
+    return Interface(inspect.Signature(options), names, _help(text, fixed), takes_rest=False)
+
+
+def flags_of(names: Sequence[str]) -> dict[str, str]:
+    """What an option is called, without its dashes: `dry_run` is `dry-run`, and `_x` and `class_` leave out their outer
+    underscores unless another parameter is called so. `help` is taken."""
+    plain = {name: name.replace("_", "-") for name in names if name == name.strip("_") and name != "help"}
+    flags: dict[str, str] = dict(plain)
+    for name in names:
+        if name in flags:
+            continue
+        flag = name.strip("_").replace("_", "-")
+        used = {"help", *flags.values(), *(other.strip("_").replace("_", "-") for other in names if other != name)}
+        if not flag or flag in used:
+            flag = name
+        while flag in {"help", *flags.values()}:
+            flag += "_"
+        flags[name] = flag
+    return flags
+
+
+def _help(text: str, fixed: Sequence[str]) -> str:
+    """The description, with the parameters that keep their defaults."""
+    if not fixed:
+        return text
+    note = f"No text can say a value of {', '.join(f'`{name}`' for name in fixed)}: the default is used."
+    return f"{text}\n\n{note}" if text else note
 
 
 def bind(function: Callable[..., Any], values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -92,26 +129,27 @@ def split_docstring(doc: str) -> tuple[str, dict[str, str]]:
     return "\n".join(text).strip(), described
 
 
-def _option(parameter: inspect.Parameter, hint: Any, described: str | None) -> inspect.Parameter:
-    if parameter.name == "help":
-        raise InvalidError("a parameter cannot be called `help`: `--help` shows the options")
+def _option(
+    parameter: inspect.Parameter, hint: Any, flags: Mapping[str, str], described: str | None
+) -> tuple[Any, Any] | None:
+    """typer's annotation and option; None for a parameter that keeps its default because no text can say another."""
     required = parameter.default is inspect.Parameter.empty
-    flag = parameter.name.replace("_", "-")
+    flag = flags[parameter.name]
     shown = "" if required or parameter.default is None else f"[default: {_shown(parameter.default)}]"
     settings: dict[str, Any] = {"help": "  ".join(filter(None, (described, shown))) or None, "show_default": False}
-    if hint is bool:
-        info = typer.Option(... if required else None, f"--{flag}/--no-{flag}", **settings)
-        return _keyword(parameter.name, bool | None, info)
+    value = ... if required else None
+    if hint is bool and f"no-{flag}" not in flags.values():
+        return bool | None, typer.Option(value, f"--{flag}/--no-{flag}", **settings)
     item = _list_item(hint)
     parser = parser_of(hint if item is None else item)
-    if parser is None:
-        raise InvalidError(
-            f"parameter `{parameter.name}` has the annotation {_type_name(hint)}, which has no form on a command line"
-        )
-    info = typer.Option(
-        ... if required else None, f"--{flag}", parser=_refusing(parser), metavar=parser.shown, **settings
+    if parser is not None:
+        info = typer.Option(value, f"--{flag}", parser=_refusing(parser), metavar=parser.shown, **settings)
+        return list[str] | None if item is not None else str | None, info
+    if not required:
+        return None
+    raise InvalidError(
+        f"parameter `{parameter.name}` has the annotation {_type_name(hint)}, which has no form on a command line"
     )
-    return _keyword(parameter.name, list[str] | None if item is not None else str | None, info)
 
 
 def _keyword(name: str, annotation: Any, info: Any) -> inspect.Parameter:

@@ -48,4 +48,4 @@ def _values(interface: Interface, tokens: Sequence[str], program: str) -> dict[s
     except SystemExit:
         if not parsed:
             raise
-    return parsed[0]
+    return {interface.names[name]: value for name, value in parsed[0].items()}

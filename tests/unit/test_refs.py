@@ -55,6 +55,11 @@ def test_a_module_reference_is_a_dotted_name_and_an_object(name, object_path):
     assert parse_ref(name, module=True) == Ref(name, "", True)
 
 
+@pytest.mark.parametrize("name", ["01_start.hello", "my-pkg.mod", "1st", "größe.f", "class.if"])
+def test_numbered_module_and_whatever_else_python_imports_by_name(name):
+    assert parse_ref(f"{name}::f", module=True) == Ref(name, "f", True)
+
+
 @pytest.mark.parametrize(("text", "module"), [("app.py:f", False), ("pkg.mod:f", True)])
 def test_a_single_colon_gets_advice(text, module):
     assert refusal(text, module=module) == f"{text!r} is no reference. Did you mean '::' instead of ':'?"
@@ -66,7 +71,7 @@ def test_a_file_is_no_module(text):
     assert refusal(text, module=True) == f"`-m` takes a dotted module name, not the file {path!r}; leave out `-m`"
 
 
-@pytest.mark.parametrize("text", ["", "::f", ".pkg", "pkg.", "pkg..mod::f", "my-pkg.mod", "pkg mod", "1st"])
+@pytest.mark.parametrize("text", ["", "::f", ".pkg", "pkg.", "pkg..mod::f", "pkg mod"])
 def test_what_python_cannot_import_is_no_module_name(text):
     path = text.partition("::")[0]
     assert refusal(text, module=True) == f"{path!r} is no module name: write it as package.module"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import json
 import math
 from types import MappingProxyType
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import InvalidError, ProtocolError
-from busfn.spec import CLOUD_OPTIONS, FunctionSpec, Options, Scaling
+from busfn.spec import CLOUD_OPTIONS, FunctionSpec, Options, Scaling, Start
 
 seconds = st.one_of(st.integers(1, 10**6), st.floats(1e-3, 1e6))
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -211,3 +213,33 @@ def test_the_label_names_app_and_function():
 def test_the_target_is_a_whole_number_of_at_least_one(target):
     with pytest.raises(InvalidError, match="target_inputs"):
         Scaling(target_inputs=target)
+
+
+MOMENT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("at", "seconds"),
+    [
+        (MOMENT, MOMENT.timestamp()),
+        (dt.datetime(2026, 1, 31, 12), dt.datetime(2026, 1, 31, 12).timestamp()),
+        (dt.date(2026, 1, 31), dt.datetime(2026, 1, 31).timestamp()),
+        (MOMENT.timestamp(), MOMENT.timestamp()),
+        (int(MOMENT.timestamp()), MOMENT.timestamp()),
+    ],
+)
+def test_a_moment_is_a_datetime_a_date_or_unix_seconds(at, seconds):
+    assert Start(at=at).not_before(0.0) == int(seconds * 1000)
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-01-31", True, math.nan, math.inf, dt.time(12), dt.timedelta(1), decimal.Decimal(1), [1], object()]
+)
+def test_what_is_no_moment_is_named(at):
+    with pytest.raises(InvalidError, match=rf"`at` is a datetime, a date or a number .* not {type(at).__name__} "):
+        Start(at=at)
+
+
+def test_a_moment_that_the_clock_cannot_tell_is_too_far_away():
+    with pytest.raises(InvalidError, match="`at` is too far away"):
+        Start(at=dt.datetime.min)

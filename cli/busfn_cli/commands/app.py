@@ -55,7 +55,8 @@ def history(name: AppName, env: Env = None, as_json: AsJson = False) -> None:
         if as_json:
             console.result(json.dumps(rows))
         else:
-            console.table(("version", "", "deployed", "by", "commit", "tag", ""), [list(row.values()) for row in rows])
+            shown = [[f"v{row['version']}", *list(row.values())[1:]] for row in rows]
+            console.table(("version", "", "deployed", "by", "commit", "tag", ""), shown)
 
 
 def rollback(

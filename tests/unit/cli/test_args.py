@@ -12,9 +12,11 @@ import uuid
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
+from hypothesis import given as given_names
+from hypothesis import strategies as st
 
 from busfn.errors import ExecutionError, InvalidError
-from busfn_cli.args import bind, interface_of, split_docstring
+from busfn_cli.args import bind, flags_of, interface_of, split_docstring
 from busfn_cli.entry import parse_arguments
 
 
@@ -171,7 +173,7 @@ def test_further_keywords_are_no_option():
     def function(x: int = 1, **kw: int): ...
 
     assert parse_arguments(function, ["--x", "2"], "prog") == ((), {"x": 2})
-    assert list(interface_of(function).signature.parameters) == ["x"]
+    assert list(interface_of(function).names.values()) == ["x"]
 
 
 def test_bind_leaves_out_what_was_not_given():
@@ -232,11 +234,53 @@ def test_an_annotation_without_a_form_is_refused(annotation, shown):
     assert str(caught.value) == f"parameter `x` has the annotation {shown}, which has no form on a command line"
 
 
-def test_a_parameter_named_help_is_refused():
-    def function(help: str = ""): ...
+@pytest.mark.parametrize("default", [{}, {"a": 1}, b"", object(), print, 1j, range(3), [[1]]])
+def test_command_line_leaves_a_default_that_no_text_can_say(default):
+    def function(n: int = 1, opts=default): ...
 
-    with pytest.raises(InvalidError, match="cannot be called `help`"):
-        interface_of(function)
+    assert given(function, "--n 2") == {"n": 2, "opts": default}
+    assert interface_of(function).help == "No text can say a value of `opts`: the default is used."
+
+
+@pytest.mark.parametrize("annotation", [Any, bytes, int | str, dict[str, int], Optional[dict]])
+def test_an_annotation_without_a_form_leaves_the_default(annotation):
+    def function(n: int = 1, x=None): ...
+
+    function.__annotations__["x"] = annotation
+    assert given(function, "--n 2") == {"n": 2, "x": None}
+
+
+def test_command_line_keeps_a_name_and_the_no_of_another_apart():
+    def clash(no_cache: bool = False, cache: bool = True): ...
+
+    assert given(clash, "--no-cache") == {"no_cache": True, "cache": True}
+    assert given(clash, "--cache false") == {"no_cache": False, "cache": False}
+    assert given(clash, "--no-no-cache --cache true") == {"no_cache": False, "cache": True}
+
+
+def test_command_line_takes_every_name():
+    def function(
+        self=1, ctx=1, help=1, _x=1, x=1, x_=1, class_=1, größe=1, _=1, __=1, a_b=1, env=1, detach=1, quiet=1,
+        write_result=1, callback=1, p0=1, p1=1, func=1, name=1, args=1, kwargs=1, help_=1,
+    ): ...  # fmt: skip
+
+    names = list(inspect.signature(function).parameters)
+    flags = flags_of(names)
+    assert len(set(flags.values())) == len(names)
+    assert {name: flags[name] for name in ("x", "_x", "x_", "class_", "_", "a_b")} == {
+        "x": "x", "_x": "_x", "x_": "x_", "class_": "class", "_": "_", "a_b": "a-b",
+    }  # fmt: skip
+    line = " ".join(f"--{flags[name]} {number}" for number, name in enumerate(names))
+    assert given(function, line) == {name: number for number, name in enumerate(names)}
+
+
+@given_names(st.lists(st.from_regex(r"[a-c_]{1,4}|help_?|no_[ab]", fullmatch=True), unique=True, max_size=8))
+def test_no_two_parameters_share_an_option(names):
+    flags = flags_of(names)
+    assert list(flags) == [*dict.fromkeys([*(n for n in names if n == n.strip("_") and n != "help"), *names])]
+    assert len(set(flags.values())) == len(names)
+    assert "help" not in flags.values()
+    assert not any(flag.startswith("-") or not flag for flag in flags.values())
 
 
 @pytest.mark.parametrize("annotation", ["Nope", "1 +", "int.nope"])
