@@ -28,6 +28,12 @@ def streams(subjects: Subjects) -> Sequence[StreamSpec]:
     return (
         StreamSpec(name=subjects.stream("JOBS"), subjects=(jobs,), layout=LAYOUT, republish=(jobs, wake, True)),
         StreamSpec(
+            name=subjects.stream("DELAYED"),
+            subjects=(subjects.all_of("delayed"),),
+            layout=LAYOUT,
+            republish=(subjects.all_of("delayed"), subjects.all_of("delay"), True),
+        ),
+        StreamSpec(
             name=subjects.stream("OVF"),
             subjects=(overflow,),
             layout=LAYOUT,
@@ -79,6 +85,14 @@ def _logs(subjects: Subjects) -> StreamSpec:
         discard_new=False,
         allow_direct=True,
         republish=(logs, subjects.all_of("tail"), True),
+    )
+
+
+def delayed(subjects: Subjects, app: str, function: str) -> Sequence[tuple[str, str]]:
+    """Where calls of a function wait until they are due: streams and subjects, with wildcards."""
+    return (
+        (subjects.stream("OVF"), subjects.delayed_overflow(app, function, "*")),
+        (subjects.stream("DELAYED"), subjects.delayed(app, function, "*", "*")),
     )
 
 

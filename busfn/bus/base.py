@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from busfn.bus.stores import Blobs, History, Table
 from busfn.errors import QueueFull
@@ -60,6 +60,13 @@ class Delivery:
     """Its number among all that the consumer has handed out."""
     stored_at: float = 0.0
     """When it was stored, in Unix seconds of the server's clock."""
+
+
+class Kept(NamedTuple):
+    """A stored message and its place in the stream."""
+
+    sequence: int
+    message: Message
 
 
 def nothing(_: Delivery) -> None:
@@ -226,6 +233,14 @@ class Queues(Protocol):
 
     async def peek(self, stream: str, sequence: int) -> Message | None:
         """The stored message, or None when it is gone (settled, expired or purged)."""
+        ...
+
+    async def oldest(self, stream: str, subject: str) -> Kept | None:
+        """The first message that is stored under a subject (wildcards allowed), or None, also without a stream."""
+        ...
+
+    async def remove(self, stream: str, sequence: int) -> bool:
+        """Remove one message; tells whether it was there."""
         ...
 
     async def latest(self, stream: str, subject: str) -> Message | None:

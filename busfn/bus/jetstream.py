@@ -30,6 +30,7 @@ from busfn.bus.base import (
     ConsumerSpec,
     Delivery,
     Headers,
+    Kept,
     Lag,
     Message,
     Outgoing,
@@ -193,6 +194,16 @@ class NatsQueues:
     async def peek(self, stream: str, sequence: int) -> Inbound | None:
         return await self._stored(stream, {"seq": sequence})
 
+    async def oldest(self, stream: str, subject: str) -> Kept | None:
+        try:
+            stored = await self._stored_raw(stream, {"seq": 1, "next_by_subj": subject})
+        except NotFoundError:
+            return None
+        return None if stored is None else Kept(int(stored["seq"]), _inbound(stored))
+
+    async def remove(self, stream: str, sequence: int) -> bool:
+        return await self._delete(stream, sequence)
+
     async def latest(self, stream: str, subject: str) -> Inbound | None:
         return await self._stored(stream, {"last_by_subj": subject})
 
@@ -242,10 +253,7 @@ class NatsQueues:
 
     async def _stored(self, stream: str, query: dict[str, Any]) -> Inbound | None:
         stored = await self._stored_raw(stream, query)
-        if stored is None:
-            return None
-        body, block = (base64.b64decode(stored.get(key) or "") for key in ("data", "hdrs"))
-        return Inbound(stored["subject"], "", body, block)
+        return None if stored is None else _inbound(stored)
 
     async def _stored_raw(self, stream: str, query: dict[str, Any]) -> dict[str, Any] | None:
         try:
@@ -276,12 +284,14 @@ class NatsQueues:
             await self._delete(stream, int(last["seq"]))
         await self.purge(stream, subject)
 
-    async def _delete(self, stream: str, sequence: int) -> None:
+    async def _delete(self, stream: str, sequence: int) -> bool:
         try:
             await self.api.call(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
         except ApiError as error:
             if error.code not in NOT_DELETED:  # it was settled, or deleted, just now
                 raise
+            return False
+        return True
 
     async def lag(self, stream: str, consumer: str) -> Lag:
         try:
@@ -299,6 +309,11 @@ class NatsQueues:
         except ApiError as error:
             if error.code not in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND):
                 raise
+
+
+def _inbound(stored: dict[str, Any]) -> Inbound:
+    body, block = (base64.b64decode(stored.get(key) or "") for key in ("data", "hdrs"))
+    return Inbound(stored["subject"], "", body, block)
 
 
 def _sequence(answer: Inbound, subject: str) -> int:

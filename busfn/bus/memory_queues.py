@@ -12,6 +12,7 @@ from busfn.bus.base import (
     ConsumerSpec,
     Delivery,
     Headers,
+    Kept,
     Lag,
     Message,
     Outgoing,
@@ -200,6 +201,21 @@ class MemoryQueues:
     async def peek(self, stream: str, sequence: int) -> Message | None:
         stored = self._stream(stream).messages.get(sequence)
         return stored.message if stored is not None else None
+
+    async def oldest(self, stream: str, subject: str) -> Kept | None:
+        try:
+            messages = self._stream(stream).messages
+        except NotFoundError:
+            return None
+        found = (number for number in sorted(messages) if matches(subject, messages[number].message.subject))
+        number = next(found, 0)
+        return Kept(number, messages[number].message) if number else None
+
+    async def remove(self, stream: str, sequence: int) -> bool:
+        kept = self._stream(stream)
+        known = sequence in kept.messages
+        kept.remove(sequence)
+        return known
 
     async def latest(self, stream: str, subject: str) -> Message | None:
         stored = [each for each in self._stream(stream).messages.values() if matches(subject, each.message.subject)]

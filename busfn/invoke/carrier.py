@@ -15,6 +15,7 @@ from typing import Any
 from busfn.bus.base import Channel, Message, Outgoing
 from busfn.errors import ConnectionError, Error, QueueFull
 from busfn.ids import new_call_id
+from busfn.invoke.delays import withdraw_messages
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import discard, fetch, spills, stow
 from busfn.protocol import headers as h
@@ -103,8 +104,8 @@ class Carrier:
             self._spawn(self._purge())
 
     async def _purge(self) -> None:
-        subject = self._link.subjects.job(self._target.app, self._target.function, self._call_id)
-        await self._link.bus.queues.withdraw(self._link.subjects.stream("JOBS"), subject)
+        app, function = self._target.app, self._target.function
+        await withdraw_messages(self._link.bus, self._link.subjects, app, function, self._call_id)
         for first in list(self._parcels):
             self.complete(first)
 
@@ -198,11 +199,10 @@ class Carrier:
             self._looking = False
 
     async def _look_at_each(self, parcels: list[_Parcel]) -> None:
-        stream = self._link.subjects.stream("JOBS")
         for parcel in parcels:
             found = False
             for sequence in sorted(parcel.sequences, reverse=True):
-                found = found or await self._link.bus.queues.peek(stream, sequence) is not None
+                found = found or await self._is_stored(sequence)
             if found or not parcel.missing:
                 parcel.missing = not found
                 parcel.heard = time.monotonic() if found else parcel.heard
@@ -210,6 +210,14 @@ class Carrier:
                 parcel.missing, parcel.heard = False, time.monotonic()
                 parcel.sequences.clear()
                 self._deliver(Recheck(parcel.call.index))
+
+    async def _is_stored(self, sequence: int) -> bool:
+        """In the queue, or put off: an input that is tried again may wait for long. Places are numbered in each."""
+        for stream in ("JOBS", "DELAYED"):
+            found = await self._link.bus.queues.peek(self._link.subjects.stream(stream), sequence)
+            if found is not None and self._call_id in found.subject.split("."):
+                return True
+        return False
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._link.portal.loop.create_task(self._guarded(work))

@@ -8,6 +8,7 @@ may be lost (a server that dies between storing and telling), so it looks now an
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from busfn.errors import (
     QueueFull,
     RemoteError,
 )
+from busfn.invoke.delays import is_queued, queued_at
 from busfn.invoke.link import Link, open_answer
 from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.protocol.control import Cancellation
@@ -133,7 +135,7 @@ class Durable:
 
     def _outgoing(self, target: Target, call: Call) -> Outgoing:
         return Outgoing(
-            subject=self._link.subjects.job(target.app, target.function, call.call),
+            subject=queued_at(self._link.subjects, target.app, target.function, call, time.time()),
             body=call.payload.body,
             headers=call.headers(),
             msg_id=f"{call.call}.{call.index}",
@@ -158,8 +160,9 @@ class Durable:
     async def enqueue_once(self, target: Target, call: Call) -> None:
         """`enqueue`, unless the call is queued, runs, or has ended already."""
         subjects, ref = self._link.subjects, CallRef(target, call.call)
+        if await is_queued(self._link.bus, subjects, target.app, target.function, call.call):
+            return
         places = (
-            ("JOBS", subjects.job(target.app, target.function, call.call)),
             ("RES", subjects.result(target.app, ref.call, call.index)),
             ("RES", subjects.cancelled(target.app, ref.call)),
         )
@@ -213,7 +216,7 @@ class Durable:
     async def standing(self, ref: CallRef) -> Standing:
         """How far a call is. Raises `NotFoundError` when nothing is known of it."""
         subjects, queues, target = self._link.subjects, self._link.bus.queues, ref.target
-        if await self._latest("JOBS", subjects.job(target.app, target.function, ref.call)) is not None:
+        if await is_queued(self._link.bus, subjects, target.app, target.function, ref.call):
             return Standing.OPEN
         found = await queues.subjects(subjects.stream("RES"), subjects.stored(target.app, ref.call))
         notes = {subject.rpartition(".")[2] for subject in found}
@@ -321,7 +324,7 @@ class Durable:
         answer = await self._stored(ref, index)
         if answer is not None:
             return answer, False
-        if await self._latest("JOBS", subjects.job(target.app, target.function, ref.call)) is not None:
+        if await is_queued(self._link.bus, subjects, target.app, target.function, ref.call):
             return None, True
         if await self._latest("RES", subjects.cancelled(target.app, ref.call)) is not None:
             raise RemoteError(f"the call {ref} was cancelled")

@@ -133,13 +133,13 @@ class Graphs:
         subjects, wanted = self._link.subjects, app or "*"
         for subject in await self._link.bus.queues.subjects(self._results, subjects.results(wanted)):
             _count(of, subject)
-        for kind, stream in (("job", "JOBS"), ("dead", "DEAD")):
+        for kind, stream in (("job", "JOBS"), ("delayed", "DELAYED"), ("dead", "DEAD")):
             pattern = f"{subjects.all_of(kind).removesuffix('>')}{wanted}.>"
             for subject in await self._link.bus.queues.subjects(subjects.stream(stream), pattern):
                 address = subjects.parse(subject)
                 tally = of(address.app, address.rest[0])
                 tally.function = address.function
-                tally.queued = tally.queued or kind == "job"
+                tally.queued = tally.queued or kind != "dead"
                 tally.failed += kind == "dead"
         return tallies
 

@@ -22,6 +22,7 @@ from typing import cast
 from busfn.bus.base import Bus
 from busfn.errors import Error
 from busfn.ids import new_call_id
+from busfn.invoke.delays import is_queued, withdraw_messages
 from busfn.protocol.codecs import MSGPACK, BlobRef, Payload
 from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import Subjects
@@ -130,7 +131,7 @@ async def withdraw(bus: Bus, subjects: Subjects, app: str, function: str, call: 
 async def unqueue(bus: Bus, subjects: Subjects, app: str, function: str, call: str) -> None:
     """Take what waits of a cancelled call out of the queue, and have everybody look again who waits for its results:
     whoever looked after it was cancelled, and before this, has seen it queued."""
-    await bus.queues.withdraw(subjects.stream("JOBS"), subjects.job(app, function, call))
+    await withdraw_messages(bus, subjects, app, function, call)
     bus.publish(subjects.withdrawn(app, call))
 
 
@@ -145,7 +146,7 @@ async def sweep(bus: Bus, subjects: Subjects, app: str, function: str, call: str
 
     A message is made from one that is queued, so no new one can come up meanwhile.
     """
-    if await bus.queues.latest(subjects.stream("JOBS"), subjects.job(app, function, call)) is not None:
+    if await is_queued(bus, subjects, app, function, call):
         return
     await bus.blobs.release_all(call + AGAIN)
     if not await bus.queues.subjects(subjects.stream("DEAD"), subjects.dead(app, function, call, "*")):

@@ -11,8 +11,11 @@ PREFIX = "busfn"
 QUEUE_GROUP = "busfn"
 """Queue group of all who serve a function."""
 
-_TWO_TOKENS = frozenset({"fn", "ovf", "ctl"})
-_KINDS = frozenset({"fn", "ovf", "wake", "ctl", "job", "log", "res", "live", "dead", "blob"})
+_LATER = "@"
+"""Stands before the app where calls wait for their time; no name has it."""
+_AFTER = {"fn": 0, "ovf": 0, "ctl": 0, "dead": 2, "delayed": 2}
+"""Tokens after the function's name; 1 for all other kinds."""
+_KINDS = frozenset({"fn", "ovf", "wake", "ctl", "job", "log", "res", "live", "dead", "blob", "delayed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,28 @@ class Subjects:
     def jobs(self, app: str, function: str) -> str:
         """Queued inputs of a function."""
         return self._make("job", app, function, "*")
+
+    def delayed(self, app: str, function: str, call: str, due: int | str) -> str:
+        """Inputs of a call that are put off until ``due`` (unix milliseconds); may hold wildcards."""
+        return self._make("delayed", app, function, call, str(due))
+
+    def delayed_of(self, app: str) -> str:
+        """Inputs of an app that are put off."""
+        return self._make("delayed", app, ">")
+
+    def delayed_overflow(self, app: str, function: str, due: int | str) -> str:
+        """Interactive calls that are put off until ``due``: those that are tried again after a pause."""
+        return self._make("ovf", _LATER, app, function, str(due))
+
+    @property
+    def all_delayed_overflow(self) -> str:
+        """Every interactive call that is put off."""
+        return self._make("ovf", _LATER, ">")
+
+    @property
+    def delays(self) -> tuple[str, str]:
+        """Headers of what is put off, durable and interactive, as it is stored; the last token is when it is due."""
+        return self.all_of("delay"), self._make("wake", _LATER, ">")
 
     def jobs_of(self, app: str) -> str:
         """Queued inputs of an app."""
@@ -148,7 +173,7 @@ class Subjects:
         return f"BUSFN_{self.env}_APPS"
 
     def stream(self, kind: str) -> str:
-        """Name of a stream: JOBS, OVF, RES, BLOB, LOGS or DEAD."""
+        """Name of a stream: JOBS, DELAYED, OVF, RES, BLOB, LOGS or DEAD."""
         return f"BUSFN_{self.env}_{kind}"
 
     def consumer(self, app: str, function: str) -> str:
@@ -161,15 +186,16 @@ class Subjects:
         if tokens[:2] != [PREFIX, self.env] or len(tokens) < 5 or tokens[2] not in _KINDS:
             raise ProtocolError(f"{subject!r} is no subject of environment {self.env!r}")
         kind, app, *rest = tokens[2:]
+        if later := app == _LATER:
+            app, *rest = rest
         if kind in ("res", "live", "blob"):
             return Address(kind, app, "", tuple(rest))
-        width = _function_width(kind, len(rest))
+        width = _function_width(kind, len(rest), _AFTER.get(kind, 1) + later)
         return Address(kind, app, ".".join(rest[:width]), tuple(rest[width:]))
 
 
-def _function_width(kind: str, tokens: int) -> int:
+def _function_width(kind: str, tokens: int, after: int) -> int:
     """How many tokens the function's name has: what follows it has a fixed length."""
-    after = 0 if kind in _TWO_TOKENS else 2 if kind == "dead" else 1
     width = tokens - after
     if width not in (1, 2):
         raise ProtocolError(f"a {kind!r} subject with {tokens} tokens after the app")

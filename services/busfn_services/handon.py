@@ -11,6 +11,7 @@ from typing import Protocol
 from busfn.bus.base import Bus, Message
 from busfn.errors import Error, FunctionTimeoutError, ProtocolError, QueueFull, ResourceExhaustedError, ServiceError
 from busfn.ids import new_call_id
+from busfn.invoke.delays import overflow_at
 from busfn.invoke.liveness import SILENCE
 from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON, Codecs, Payload
@@ -80,7 +81,7 @@ def unfit(message: Message) -> tuple[Call, Error] | None:
 
 async def hand_on(context: Context, app: str, function: str, call: Call) -> None:
     """Put a call into the overflow stream; its caller learns its place there, or why it was refused."""
-    bus, subject = context.bus, context.subjects.overflow(app, function)
+    bus, subject = context.bus, overflow_at(context.subjects, app, function, call, time.time())
     try:
         sequence = await bus.queues.enqueue(subject, call.payload.body, call.headers())
     except QueueFull:

@@ -24,7 +24,7 @@ from busfn.config import BusAddress
 from busfn.errors import Error
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec
-from busfn.streams import consumers
+from busfn.streams import consumers, delayed
 from busfn_services.child import say, standard_input
 from busfn_services.controller.abandoned import remove_from_bus
 from busfn_services.controller.controller import Controller
@@ -120,6 +120,9 @@ class Host:
             for consumer in consumers(self._context.subjects, spec.app, spec.name):
                 lag = await self._context.bus.queues.lag(consumer.stream, consumer.name)
                 if lag.pending or lag.unsettled:
+                    return False
+            for stream, subject in delayed(self._context.subjects, spec.app, spec.name):
+                if await self._context.bus.queues.oldest(stream, subject) is not None:
                     return False
         return True
 

@@ -17,6 +17,7 @@ from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.controller.backoff import Backoff
 from busfn_services.controller.standins import StandIns
+from busfn_services.delays import Promoter
 from busfn_services.lease import Lease
 from busfn_services.supervisor.context import HostContext, open_context, restore_on_reconnect
 from busfn_services.supervisor.forkserver import ForkServer
@@ -84,7 +85,7 @@ class Microservice:
             for spec in options.specs:
                 for _ in range(options.processes):
                     supervisor.start(spec)
-            async with StandIns(context, options.specs):
+            async with Promoter(context), StandIns(context, options.specs):
                 await self._until(stop)
             supervisor.on_change = _ignore
             await supervisor.stop(grace=GRACE)

@@ -302,6 +302,19 @@ async def test_the_first_message_of_a_subject_wins(bus, name):
     assert (await bus.queues.peek(name, sequence)).body == b"first"
 
 
+async def test_the_oldest_message_of_a_subject_is_found_and_removed_by_its_place(bus, jobs, name):
+    first = await bus.queues.enqueue(f"{jobs}.a.1", b"first", {"X": "y"})
+    second = await bus.queues.enqueue(f"{jobs}.a.2", b"second")
+    found = await bus.queues.oldest(jobs, f"{jobs}.a.*")
+    assert (found.sequence, found.message.body, found.message.headers["X"]) == (first, b"first", "y")
+    assert (await bus.queues.oldest(jobs, f"{jobs}.a.2")).sequence == second
+    assert await bus.queues.remove(jobs, first)
+    assert not await bus.queues.remove(jobs, first)
+    assert (await bus.queues.oldest(jobs, f"{jobs}.a.*")).sequence == second
+    assert await bus.queues.oldest(jobs, f"{jobs}.b") is None
+    assert await bus.queues.oldest(f"{name}x", "anything") is None
+
+
 async def test_a_stream_may_drop_the_oldest(bus, name):
     await bus.queues.ensure_stream(
         StreamSpec(name=name, subjects=(f"{name}.>",), kind="log", memory=True, max_per_subject=1, discard_new=False)

@@ -8,7 +8,7 @@ from busfn.bus.base import Bus
 from busfn.claims import Claims
 from busfn.protocol.subjects import Subjects
 from busfn.registry import Registry
-from busfn.streams import consumers
+from busfn.streams import consumers, delayed
 
 LOOK_EVERY = 3600.0
 """Seconds between looks."""
@@ -17,6 +17,8 @@ LOOK_EVERY = 3600.0
 async def remove_from_bus(bus: Bus, subjects: Subjects, functions: Iterable[tuple[str, str]]) -> None:
     """Purge what is queued for functions (app and name), and delete their consumers."""
     for app, function in functions:
+        for stream, subject in delayed(subjects, app, function):
+            await bus.queues.purge(stream, subject)
         for consumer in consumers(subjects, app, function):
             await bus.queues.purge(consumer.stream, consumer.subject)
             await bus.queues.delete_consumer(consumer.stream, consumer.name)

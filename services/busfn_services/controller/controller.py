@@ -14,6 +14,7 @@ from busfn_services.controller.launchers.base import Launcher
 from busfn_services.controller.pool import Pool
 from busfn_services.controller.retired import Retired
 from busfn_services.controller.wanted import Served
+from busfn_services.delays import Promoter, always
 from busfn_services.handon import Context, may_answer
 from busfn_services.pulse import Pulse, nothing
 from busfn_services.reports import Trouble
@@ -22,11 +23,6 @@ logger = logging.getLogger("busfn.controller")
 
 Key = tuple[str, str]
 """App (as subjects have it) and function."""
-
-
-def always() -> bool:
-    """Where there is no other controller."""
-    return True
 
 
 class Controller:
@@ -41,6 +37,7 @@ class Controller:
         self._on_stray = on_stray
         self._pools: dict[Key, Pool] = {}
         self._pulse = Pulse(context.bus)
+        self._promoter = Promoter(context, leads)
         self._retired = Retired(context.bus.queues, context.bus.table(context.subjects.table))
         self._ears: dict[str, list[Subscription]] = {}
         self._tasks = Tasks(logger)
@@ -48,6 +45,7 @@ class Controller:
     async def serve(self, wanted: Sequence[Served], launcher: Launcher) -> None:
         """On return every call to these functions will be answered, and others are not served any more."""
         self._pulse.start()
+        await self._promoter.start()
         keyed = {(one.spec.app, one.spec.name): one for one in wanted}
         for app in sorted({app for app, _ in keyed} - set(self._ears)):
             await self._listen(app)
@@ -71,6 +69,7 @@ class Controller:
     async def close(self) -> None:
         """Take no more calls; workers are left as they are."""
         self._pulse.stop()
+        await self._promoter.stop()
         for ears in self._ears.values():
             await asyncio.gather(*(ear.leave() for ear in ears))
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
@@ -81,6 +80,7 @@ class Controller:
 
     def wake_all(self) -> None:
         """Look at everything: we may lead now."""
+        self._promoter.read_again()
         for pool in self._pools.values():
             pool.wake()
 

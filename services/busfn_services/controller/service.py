@@ -110,9 +110,10 @@ class ControllerService:
                 await self._registry.pin(pin.app, pin.version, now)  # clients of other kinds use it without a word
 
     async def _has_work(self, token: str) -> bool:
-        subjects = self._context.subjects
-        queued = self._context.bus.queues.subjects(subjects.stream("JOBS"), subjects.jobs_of(token))
-        return self._controller.busy(token) or bool(await queued)
+        subjects, queues = self._context.subjects, self._context.bus.queues
+        queued = await queues.subjects(subjects.stream("JOBS"), subjects.jobs_of(token))
+        delayed = await queues.subjects(subjects.stream("DELAYED"), subjects.delayed_of(token))
+        return self._controller.busy(token) or bool(queued or delayed)
 
     def _tell(self, serving: dict[str, int]) -> None:
         """Say what is new."""

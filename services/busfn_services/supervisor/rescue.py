@@ -9,6 +9,7 @@ from collections.abc import Container
 
 from busfn.bus.base import Verdict
 from busfn.errors import Error, InternalFailure
+from busfn.invoke.delays import queued_at
 from busfn.invoke.payloads import AGAIN, hold, let_go
 from busfn.protocol.envelope import Call, read_call
 from busfn_services.flight import Entry, Kind
@@ -112,7 +113,7 @@ class Rescue:
 
     async def _enqueue(self, worker: Worker, call: Call, lost: int) -> None:
         """Queue a part of a message that was lost, once, however often we try."""
-        subject = self._subjects.job(worker.spec.app, worker.spec.name, call.call)
+        subject = queued_at(self._subjects, worker.spec.app, worker.spec.name, call, time.time())
         low = (call.select or (0, 0))[0]
         part = f"{call.index + low}lost{lost}"
         call, msg_id = await hold(self._bus, call, part, AGAIN), f"{call.call}.{part}"

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
+from busfn.bus.base import Delivery, Kept, Message, Puller, Subscription, Verdict
 from busfn.errors import Error, ProtocolError
+from busfn.invoke.delays import PUT_OFF
 from busfn.invoke.link import Link, endless
 from busfn.invoke.payloads import fetch, let_go, withdraw
 from busfn.protocol.control import Cancellation, read_control
@@ -23,6 +24,7 @@ from busfn.protocol.envelope import Call
 from busfn.protocol.names import Target
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
+from busfn_services.delays import put_off
 from busfn_services.flight import Entry, FlightTable, Kind
 from busfn_services.handon import RESENT_AFTER, admit, decline, failure_answer, hand_on, refuse, unfit
 from busfn_services.outcomes import Outcomes
@@ -131,7 +133,7 @@ class Intake:
         elif not self._held.bears():
             self._pass_on(call, kind, delivery)
         elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
-            self._refuse(kind, delivery, early)
+            self._put_off(call, kind, delivery, early)
         else:
             turned_away = 1 if call.not_before else 0  # it came too early before
             again = may_be_lost(delivery.deliveries - turned_away, time.time() - delivery.stored_at)
@@ -150,6 +152,22 @@ class Intake:
             return
         refuse(self._bus, self._link.codecs, call, refusal)
         self._bus.queues.settle(delivery.token, Verdict.ACK)
+
+    def _put_off(self, call: Call, kind: Kind, delivery: Delivery, early: float) -> None:
+        """It came too early: soon the server hands it out again; what has much time must keep no worker."""
+        if early > PUT_OFF:
+            self._background.spawn(self._store_until_due(call, kind, delivery))
+        else:
+            self._refuse(kind, delivery, early)
+
+    async def _store_until_due(self, call: Call, kind: Kind, delivery: Delivery) -> None:
+        kept = Kept(delivery.sequence, delivery.message)
+        try:
+            await put_off(self._link, kind, self._spec.app, self._spec.name, call, kept)
+        except Error:  # it is not lost: it comes again
+            self._bus.queues.settle(delivery.token, Verdict.NAK, delay=PUT_OFF)
+        else:
+            self._bus.queues.settle(delivery.token, Verdict.ACK)
 
     def _refuse(self, kind: Kind, delivery: Delivery, delay: float = 0.0) -> None:
         """Let others have it. Noted before it is written, and written at once: should we die, the supervisor must not

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from busfn.bus.base import Channel, Message, Verdict
 from busfn.errors import Error
+from busfn.invoke.delays import queued_at
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import AGAIN, SPILL, hold, let_go, spills, stow, withdraw
 from busfn.protocol.envelope import Answer, Call
@@ -174,7 +175,7 @@ class Outbox:
         Returns its place in the stream.
         """
         call = await hold(self._bus, call, part, AGAIN)
-        subject = self._link.subjects.job(self._spec.app, self._spec.name, call.call)
+        subject = queued_at(self._link.subjects, self._spec.app, self._spec.name, call, time.time())
         msg_id = f"{call.call}.{part}" if part else ""
         sequence = await self._bus.queues.enqueue(subject, call.payload.body, call.headers(), msg_id=msg_id)
         beat(self._bus, call.reply, call.call, index=call.index + offset, sequence=sequence, worker=self._worker)

@@ -32,6 +32,12 @@ def test_subjects_of_a_function_are_taken_apart_again(env, app, function):
 def test_subjects_of_a_call_are_taken_apart_again(env, app, function, call, index):
     subjects = Subjects(env)
     assert subjects.parse(subjects.job(app, function, call)) == Address("job", app, function, (call,))
+    assert subjects.parse(subjects.delayed(app, function, call, index)) == Address(
+        "delayed", app, function, (call, str(index))
+    )
+    assert subjects.parse(subjects.delayed_overflow(app, function, index)) == Address(
+        "ovf", app, function, (str(index),)
+    )
     assert subjects.parse(subjects.log(app, function, call)) == Address("log", app, function, (call,))
     assert subjects.parse(subjects.dead(app, function, call, index)) == Address(
         "dead", app, function, (call, str(index))

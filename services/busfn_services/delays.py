@@ -1,0 +1,193 @@
+"""Puts calls that are not due for long off, and into their queue shortly before they are due.
+
+The due time is a token of the subject under which such a call is stored, so a list of subjects is all that has to be
+read. Any number of processes may do it: each message comes into its queue once, by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from busfn.bus.base import Headers, Kept, Message, Subscription
+from busfn.errors import Error, ProtocolError, QueueFull, ResourceExhaustedError
+from busfn.invoke.delays import LEAD, overflow_at, queued_at, withdraw_messages
+from busfn.protocol.envelope import Call, read_call
+from busfn.protocol.subjects import Address
+from busfn_services.agenda import Agenda, Entry
+from busfn_services.flight import Kind
+from busfn_services.handon import Context, beat, refuse
+
+LIST_EVERY = 60.0
+"""Seconds between two lists of all that is put off: word of one may be lost."""
+TOGETHER = 64
+"""Calls that come into their queues at the same time."""
+PAUSE = 1.0
+"""Seconds until another attempt, when the bus does not answer or a queue is full."""
+
+logger = logging.getLogger("busfn.delays")
+
+
+def always() -> bool:
+    """Where nobody else does it."""
+    return True
+
+
+class Promoter:
+    """Brings delayed calls of an environment into their queues, while ``leads()``; use `start` and `stop`, or ``async
+    with``."""
+
+    def __init__(self, context: Context, leads: Callable[[], bool] = always) -> None:
+        self._context = context
+        self._leads = leads
+        self._agenda = Agenda()
+        self._listed = -math.inf
+        self._woken = asyncio.Event()
+        self._ears: list[Subscription] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Begin, unless it has."""
+        if self._task is None:
+            for subject in self._context.subjects.delays:
+                self._ears.append(await self._context.bus.subscribe(subject, self._on_delay))
+            self._context.bus.on_reconnect(self.read_again)
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        while self._ears:
+            await self._ears.pop().leave()
+
+    def read_again(self) -> None:
+        """Much may have changed: look at all that is put off."""
+        self._listed = -math.inf
+        self._woken.set()
+
+    def _on_delay(self, message: Message) -> None:
+        stream, subject = message.headers.get("Nats-Stream", ""), message.headers.get("Nats-Subject", "")
+        entry = _entry(stream, subject)
+        if entry is not None and stream in self._streams:
+            earlier = entry.due < self._agenda.next
+            self._agenda.add(entry)
+            if earlier:
+                self._woken.set()
+
+    @property
+    def _streams(self) -> tuple[str, str]:
+        return self._context.subjects.stream("DELAYED"), self._context.subjects.stream("OVF")
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                pause = await self._step()
+            except Error as error:
+                logger.warning("calls that are due cannot be put into their queues: %s", error)
+                self._listed, pause = -math.inf, PAUSE
+            try:
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _step(self) -> float:
+        """Do what is due; tells in how many seconds to look again."""
+        if not self._leads():
+            self._listed = -math.inf  # whoever leads does it: what is left then, we read
+            return LIST_EVERY
+        if time.monotonic() - self._listed > LIST_EVERY or self._agenda.exhausted:
+            await self._list()
+        due = list(self._agenda.pop(time.time() + LEAD))
+        for at in range(0, len(due), TOGETHER):
+            outcomes = await asyncio.gather(*map(self._promote, due[at : at + TOGETHER]), return_exceptions=True)
+            for outcome in outcomes:
+                if outcome is not None:
+                    raise outcome
+        left = self._listed + LIST_EVERY - time.monotonic()
+        return max(0.0, min(left, self._agenda.next - LEAD - time.time()))
+
+    async def _list(self) -> None:
+        subjects, queues = self._context.subjects, self._context.bus.queues
+        delayed, overflow = self._streams
+        began = time.monotonic()
+        found = [_entry(delayed, one) for one in await queues.subjects(delayed, subjects.all_of("delayed"))]
+        found += [_entry(overflow, one) for one in await queues.subjects(overflow, subjects.all_delayed_overflow)]
+        self._agenda.replace(entry for entry in found if entry is not None)
+        self._listed = began
+
+    async def _promote(self, entry: Entry) -> None:
+        """All messages of a subject; large ones of one call may share it."""
+        address = self._context.subjects.parse(entry.subject)
+        while (kept := await self._context.bus.queues.oldest(entry.stream, entry.subject)) is not None:
+            if address.kind == "delayed":
+                await self._promote_job(entry.stream, address, kept)
+            else:
+                await self._promote_call(entry.stream, address, kept)
+
+    async def _promote_job(self, stream: str, address: Address, kept: Kept) -> None:
+        bus, subjects = self._context.bus, self._context.subjects
+        app, function, call = address.app, address.function, address.rest[0]
+        await _enqueue(self._context, subjects.job(app, function, call), kept, call)
+        if await bus.queues.remove(stream, kept.sequence):
+            return
+        # Others were faster: those who do the same, or the call was cancelled before we added to its queue.
+        if await bus.queues.latest(subjects.stream("RES"), subjects.cancelled(app, call)) is not None:
+            await withdraw_messages(bus, subjects, app, function, call)
+
+    async def _promote_call(self, stream: str, address: Address, kept: Kept) -> None:
+        """An interactive call, whose caller is told when there is no room for it."""
+        bus, subject = self._context.bus, self._context.subjects.overflow(address.app, address.function)
+        try:
+            await _enqueue(self._context, subject, kept, "")
+        except QueueFull:
+            call = read_call(kept.message.headers, b"", reply="", call="")
+            error = ResourceExhaustedError(f"{address.app}.{address.function}: the queue of waiting calls is full")
+            refuse(bus, self._context.codecs, call, error)
+        await bus.queues.remove(stream, kept.sequence)
+
+
+def _entry(stream: str, subject: str) -> Entry | None:
+    due = subject.rpartition(".")[2]
+    return Entry(int(due) / 1000, stream, subject) if due.isascii() and due.isdigit() and len(due) < 16 else None
+
+
+async def put_off(context: Context, kind: Kind, app: str, function: str, call: Call, kept: Kept) -> None:
+    """Store a message that came much too early until it is due; what was handed out is still to be settled."""
+    place = queued_at if kind is Kind.JOB else overflow_at
+    await _enqueue(context, place(context.subjects, app, function, call, time.time()), kept, call.call)
+
+
+async def _enqueue(context: Context, subject: str, kept: Kept, call: str) -> None:
+    """Store a message elsewhere, once, and tell its caller where. Whoever waits for it looks it up there."""
+    headers, body = _own(kept.message.headers), kept.message.body
+    place = f"{call}.{kept.message.subject.rpartition('.')[2]}.{kept.sequence}"
+    sequence = await context.bus.queues.enqueue(subject, body, headers, msg_id=place)
+    try:
+        made = read_call(headers, body, reply="", call=call)
+    except ProtocolError:  # whoever takes it says so
+        return
+    low = (made.select or (0, 0))[0]
+    beat(context.bus, made.reply, made.call, index=made.index + low, sequence=sequence, foreign=made.foreign)
+
+
+def _own(headers: Headers) -> dict[str, str]:
+    """Without what the server has added, or did with the message before."""
+    return {name: value for name, value in headers.items() if not name.startswith("Nats-") or "Service" in name}
