@@ -69,7 +69,8 @@ class FunctionCall(Generic[R]):
         """The result: ``get(timeout=None, *, index=0)``. Can be repeated.
 
         Raises what the body raised; the builtin `TimeoutError` after ``timeout`` seconds; `OutputExpiredError` when the
-        result is not kept any more; `RemoteError` when the call was cancelled.
+        result is not kept any more; `RemoteError` when the call was cancelled; `ServiceError` with the worker's error
+        while its function's workers fail to start: the call is still queued then, and `get` can be repeated.
         """
         return Dual("call.get", self._start_get)
 

@@ -30,7 +30,8 @@ from busfn.errors import (
 from busfn.invoke.delays import is_queued, queued_at
 from busfn.invoke.link import Link, open_answer
 from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
-from busfn.protocol.control import Cancellation
+from busfn.invoke.start_failures import StartFailures, not_started
+from busfn.protocol.control import Cancellation, StartFailure
 from busfn.protocol.envelope import Answer, Call, read_answer
 from busfn.protocol.names import Target, validate_function_name, validate_token
 from busfn.streams import RETENTION
@@ -94,6 +95,7 @@ class Durable:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._starts = StartFailures(link)
         self._waiters: set[asyncio.Event] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._watching_connection = False
@@ -187,7 +189,8 @@ class Durable:
         """A thunk that gives the result or raises what the body raised; ``refusal`` is raised instead of waiting.
 
         Raises the builtin `TimeoutError` when there is none within ``timeout`` seconds, `OutputExpiredError` when none
-        can come any more, `RemoteError` when the call was cancelled.
+        can come any more, `RemoteError` when the call was cancelled, `ServiceError` while its function's workers do not
+        start: it is still queued then.
         """
         end = None if timeout is None else asyncio.get_running_loop().time() + timeout
         async with asyncio.timeout(None if timeout is None else max(timeout, LEAST_LOOK)):
@@ -271,11 +274,20 @@ class Durable:
             if message.subject.endswith(ends):
                 woken.set()
 
+        failures: list[StartFailure] = []
+
+        def on_failure(failure: StartFailure) -> None:
+            failures.append(failure)
+            woken.set()
+
+        unwatch = self._starts.watch(ref.target, on_failure)
         push: Subscription | None = None
         try:
             push = await self._patiently(lambda: self._link.bus.subscribe(subject, on_push))
             pause = FIRST_LOOK
             while (answer := await self._patiently(lambda: self._look(ref, index))) is None:
+                if failures:
+                    raise not_started(str(ref), ref.target, failures[-1])
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await woken.wait()
@@ -283,6 +295,7 @@ class Durable:
                 pause = min(2 * pause, LAST_LOOK)
             return answer
         finally:
+            unwatch()
             self._waiters.discard(woken)
             if push is not None:
                 self._leave(push)

@@ -3,12 +3,15 @@ stands in."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
+from typing import Annotated
 
 from busfn.errors import ProtocolError
+from busfn.protocol.records import Count, Text, read_record
 
 CREDIT = "Busfn-Credit"
 CANCEL = "Busfn-Cancel"
@@ -61,6 +64,25 @@ class Cancellation:
         if not call.isalnum() or how not in ("stop", "terminate"):
             raise ProtocolError(f"{body[:60]!r} is no cancellation")
         return cls(call, how == "terminate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFailure:
+    """Told to those who wait for a function's calls while its workers do not start."""
+
+    failures: Count
+    """Attempts in a row that have failed."""
+    text: Annotated[str, Text(1 << 16)]
+    """Why the last one did."""
+
+    def encode(self) -> bytes:
+        """As it is published."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> StartFailure:
+        """Reads `encode`'s bytes; raises `ProtocolError`."""
+        return read_record(cls, body, "a failure to start")
 
 
 def read_control(headers: Mapping[str, str]) -> Control:

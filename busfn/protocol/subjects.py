@@ -120,6 +120,10 @@ class Subjects:
         """Told to a function's workers while somebody takes its calls for them."""
         return self._make("cover", app, function)
 
+    def down(self, app: str, function: str) -> str:
+        """Told to those who wait for calls of a function, each second while its workers do not start."""
+        return self._make("down", app, function)
+
     def control(self, app: str, function: str) -> str:
         return self._make("ctl", app, function)
 

@@ -11,7 +11,7 @@ from busfn.client import Client
 from busfn.errors import Error, NotFoundError
 from busfn.registry import Registry
 from busfn_cli.fleet import fleet
-from busfn_services.reports import HostReport, LoopReport, Trouble, WorkerReport
+from busfn_services.reports import HostReport, LoopReport, Trouble, WorkerReport, shorten
 
 DEAF = 10.0
 """Seconds without an answer of the bus after which a worker is deaf; its pulls are answered every 5 s at least."""
@@ -65,7 +65,7 @@ async def _fleet(client: Client) -> list[Check]:
 
 def trouble(one: Trouble) -> Check:
     """Of a function whose workers do not start."""
-    last = one.text.strip().rpartition("\n")[2]
+    last = " ".join(shorten(one.text.strip().rpartition("\n")[2], 300).split())
     return Check(
         f"function {one.app}/{one.function}",
         False,

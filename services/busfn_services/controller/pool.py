@@ -11,6 +11,7 @@ from dataclasses import replace
 from busfn.bus.base import ConsumerSpec, Lag
 from busfn.concurrency.loops import Tasks, isolated, turns
 from busfn.errors import Error, NotFoundError, ServiceError
+from busfn.protocol.control import StartFailure
 from busfn.status import FunctionStatus
 from busfn.streams import consumers
 from busfn_services.controller.activator import Activator
@@ -37,6 +38,9 @@ REST = 0.025
 
 JUST = 2 * IDLE_TICK
 """Seconds for which a worker that idles counts as one that has worked just now."""
+
+TELL_EVERY = 1.0
+"""Seconds between words to those who wait for calls of a function whose workers do not start."""
 
 AWAKE = 1.0
 """Seconds of looking after a wake-up: a server tells of a stored message a moment before it counts it."""
@@ -65,6 +69,9 @@ class Pool:
         self._ear = Ear(context.bus, context.subjects.wakes(served.spec.app, served.spec.name), self._woken.set)
         self._activator = Activator(context, served.spec, pulse, self._woken.set)
         self._backoff = Backoff()
+        self._down = context.subjects.down(served.spec.app, served.spec.name)
+        self._told = 0.0
+        """When (monotonic seconds) waiters were last told that workers do not start."""
         self._demand = Demand()
         self._reason = ""
         self._waiting = 0
@@ -224,9 +231,18 @@ class Pool:
         if pausing and not _ready(workers):
             reason = f"{self._spec.label} cannot be served, because its worker failed to start:\n{self._backoff.reason}"
             await self._activator.refuse(ServiceError(reason))
+            self._tell_waiters()
             return True
         await self._activator.accept()
         return pausing
+
+    def _tell_waiters(self) -> None:
+        """Durable calls are not refused, they wait; but those who wait for them are told why."""
+        now = time.monotonic()
+        if (trouble := self.trouble()) is not None and self._leads() and now - self._told >= TELL_EVERY:
+            self._told = now
+            failure = StartFailure(failures=trouble.failures, text=trouble.text)
+            self._bus.publish(self._down, failure.encode())
 
     async def _lag(self) -> tuple[int, int]:
         lags = [await self._look_at(consumer, *watch) for consumer, watch in self._consumers.items()]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import durable
 import pytest
 
+import busfn
 from busfn import errors
 
 
@@ -19,8 +21,28 @@ def test_a_spawned_call_outlives_workers_that_cannot_start(tmp_path: Path, monke
     with durable.app.run():
         with pytest.raises(errors.ServiceError, match="not mended yet"):
             durable.mended.remote(1)
-        call = durable.mended.spawn(2)
-        with pytest.raises(TimeoutError):
-            call.get(timeout=1.5)
+        call, several = durable.mended.spawn(2), durable.mended.spawn_map([3, 4])
+        ways = (
+            call.get,
+            lambda: list(several.iter()),
+            lambda: busfn.FunctionCall.gather(several, call),
+            lambda: list(durable.mended.map([5])),
+        )
+        for way in ways:  # after the first pause between attempts, and without one: it is known by then
+            with pytest.raises(errors.ServiceError, match="not mended yet"):
+                way()
+        with pytest.raises(errors.ServiceError, match=f"The call {call.object_id} is still queued"):
+            call.get(timeout=60)
         mark.touch()
-        assert call.get(timeout=60) == 2
+        assert patiently(call) == 2
+        assert list(several.iter()) == [3, 4]
+
+
+def patiently(call: busfn.FunctionCall[int]) -> int:
+    """The result: the next attempt to start a worker may be seconds away, and who waits is told of the last one."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return call.get(timeout=60)
+        except errors.ServiceError:
+            assert time.monotonic() < until
