@@ -7,6 +7,11 @@ import traceback
 from collections.abc import Callable
 from types import ModuleType
 
+from busfn.protocol.exceptions.capture import summary
+
+MAX_TEXT = 32 * 1024
+"""Characters of a traceback; a worker that cannot start sends it in one line to its supervisor."""
+
 Skip = Callable[[str], bool]
 """Tells of a file whether its frames are left out."""
 
@@ -22,10 +27,24 @@ def files_of(*packages: ModuleType) -> Skip:
 
 
 def user_traceback(error: BaseException, skip: Skip) -> str:
-    """The error as Python prints it, without the frames to skip; just class and message when none is left."""
-    summary = traceback.TracebackException.from_exception(error)
-    _filter(summary, skip)
-    return "".join(summary.format()).strip()
+    """The error as Python prints it, without the frames to skip; just class and message when none is left.
+
+    Never raises, whatever the error does; of a text longer than `MAX_TEXT` characters the middle is left out.
+    """
+    try:
+        found = traceback.TracebackException.from_exception(error)
+        _filter(found, skip)
+        text = "".join(found.format()).strip()
+    except BaseException:  # an error's own code, asked for texts and attributes, may raise anything
+        text = summary(error)
+    return _bounded(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return text
+    half = MAX_TEXT // 2
+    return f"{text[:half]}\n... ({len(text) - MAX_TEXT} characters cut)\n{text[-half:]}"
 
 
 def _filter(summary: traceback.TracebackException, skip: Skip) -> None:

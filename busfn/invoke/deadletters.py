@@ -12,7 +12,7 @@ from busfn.invoke.payloads import fetch, hold, let_go, sweep
 from busfn.protocol import headers as h
 from busfn.protocol.codecs import JSON
 from busfn.protocol.envelope import Call, read_answer, read_call
-from busfn.protocol.failure import Failure
+from busfn.protocol.exceptions.failure import Failure
 from busfn.protocol.names import unpin
 from busfn.registry import Registry
 

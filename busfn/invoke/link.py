@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from busfn.bus.base import Bus
 from busfn.context import NOT_NESTED, Nesting
-from busfn.errors import ExecutionError, InternalFailure, NoResponders, RemoteError, ServiceError
+from busfn.errors import ExecutionError, InternalFailure, NoResponders, ProtocolError, RemoteError, ServiceError
 from busfn.ids import CallIds
 from busfn.invoke.progress import Watch, unwatched
 from busfn.protocol.codecs import JSON, Codecs
@@ -46,7 +46,10 @@ def open_failure(codecs: Codecs, answer: Answer) -> BaseException:
         return ServiceError(answer.text or f"the call failed with code {answer.code}")
     if answer.payload.content_type == JSON:  # it was called by a client of another kind
         return RemoteError(answer.text)
-    return decode_failure(codecs, answer.payload, scope=answer.scope())
+    try:
+        return decode_failure(codecs, answer.payload, scope=answer.scope())
+    except ProtocolError as error:  # of another version, or broken on the way: the line in the headers is left
+        return RemoteError(f"{answer.text or 'the call failed'} (its traceback cannot be read: {error})")
 
 
 def unserved(target: Target) -> NoResponders:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -335,3 +336,87 @@ def pid_then_wait() -> Iterator[int]:
 @app.function()
 def text(size: int) -> str:
     return "x" * size
+
+
+class HttpFault(Exception):
+    """Pickles, and fails to be unpickled: its initializer wants a keyword."""
+
+    def __init__(self, *, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+class Unsendable(Exception):
+    __slots__ = ("code",)
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = 7
+        self.lock = threading.Lock()
+
+
+class Slotted(Exception):
+    __slots__ = ("code",)
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("mute")
+
+
+def fault(kind: str) -> BaseException:
+    """An exception that is hard to send."""
+    match kind:
+        case "nested":
+            return RuntimeError("order 17 could not be paid", HttpFault(status=402))
+        case "slots":
+            return Slotted(7)
+        case "unsendable":
+            return Unsendable("order 17")
+        case "group":
+            return ExceptionGroup("order 17", [HttpFault(status=402), Unsendable("in a group")])
+        case "surrogate":
+            return ValueError("order 17 \ud800\0\x1b")
+        case "mute":
+            return Mute("order 17")
+        case "huge":
+            return ValueError("order 17" + "x" * 10_000_000)
+        case _:
+            error = ValueError("order 17")
+            error.args = ("order 17", error)
+            return error
+
+
+@app.function()
+def raises(kind: str) -> None:
+    raise fault(kind) from KeyError("the cause")
+
+
+@app.function()
+def fails_sometimes(x: int, kind: str) -> int:
+    if x % 3 == 1:
+        raise fault(kind)
+    return x
+
+
+@app.function()
+def counts_then_raises(n: int, kind: str) -> Iterator[int]:
+    yield from range(n)
+    raise fault(kind)
+
+
+@app.function()
+def returns_faults() -> list[Any]:
+    try:
+        raise fault("unsendable")
+    except Unsendable as error:
+        return [error, fault("nested"), {"slots": fault("slots")}]
+
+
+@app.function()
+def raise_text(x: str) -> None:
+    raise ValueError(x)

@@ -12,6 +12,8 @@ from typing import Any
 from busfn.errors import ProtocolError, SerializationError
 from busfn.protocol.codecs import json, msgpack, pickle
 from busfn.protocol.codecs.msgpack import NotPlain
+from busfn.protocol.exceptions.capture import Nested
+from busfn.protocol.exceptions.failure import PICKLED, PLAIN, Failure
 
 MSGPACK = "application/msgpack"
 PICKLE = "application/vnd.busfn.pickle"
@@ -113,6 +115,18 @@ class Codecs:
         self._verify(payload, scope)
         return pickle.loads(payload.body)
 
+    def pack_parts(self, parts: object, nested: Nested) -> tuple[str, bytes]:
+        """Arguments and attributes of an exception: the codec, and the bytes; raises what cannot be carried."""
+        if self.key is None:
+            return PLAIN, msgpack.pack(parts)
+        return pickle.pack_parts(parts, nested, self.main_module)
+
+    def unpack_parts(self, failure: Failure, scope: str) -> object:
+        """Reverses `pack_parts`. A pickle is touched only after its signature was verified."""
+        if failure.codec == PICKLED:
+            self._verify(Payload(content_type=PICKLE, body=failure.parts, signature=failure.signature), scope)
+        return pickle.unpack_parts(failure)
+
     def _pickled(self, value: object, scope: str, what: str, reason: NotPlain) -> Payload:
         where = f"{what}{reason.path}" if what else _place(reason.path)
         if self.key is None:
@@ -124,10 +138,11 @@ class Codecs:
             body = pickle.dumps(value, self.main_module)
         except Exception as error:  # pickling runs the value's own code, which may raise anything
             raise SerializationError(f"{where} ({reason.type_name}) cannot be pickled: {error}") from error
-        return Payload(content_type=PICKLE, body=body, signature=self._sign(scope, body))
+        return Payload(content_type=PICKLE, body=body, signature=self.sign(scope, body))
 
-    def _sign(self, scope: str, body: bytes) -> str:
-        """HMAC-SHA256 over scope, content type and body, each preceded by its length so that none can be shifted."""
+    def sign(self, scope: str, body: bytes) -> str:
+        """Of a pickle: HMAC-SHA256 over scope, content type and body, each preceded by its length so that none can be
+        shifted."""
         mac = hmac.new(self.key or b"", digestmod=hashlib.sha256)
         for part in (scope.encode("utf-8", "surrogatepass"), PICKLE.encode(), body):
             mac.update(len(part).to_bytes(8, "big"))
@@ -139,7 +154,7 @@ class Codecs:
             raise ProtocolError("a pickle arrived, and without a signing key (BUSFN_SIGNING_KEY) none is accepted")
         if not payload.signature:
             raise ProtocolError("a pickle arrived without a signature; it was not unpickled")
-        expected = self._sign(scope, payload.body).encode()
+        expected = self.sign(scope, payload.body).encode()
         if not hmac.compare_digest(expected, payload.signature.encode(errors="replace")):
             raise ProtocolError("a pickle arrived with a wrong signature; it was not unpickled")
 

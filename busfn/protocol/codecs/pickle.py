@@ -1,7 +1,10 @@
-"""cloudpickle, with the running script's own classes sent by reference.
+"""cloudpickle, with the running script's own classes sent by reference, and exceptions that always arrive.
 
 A script that runs as ``__main__`` is imported by workers under its file's name. cloudpickle would send its classes by
 value, and ``isinstance`` in the worker would be False; here they are looked up under that name on the other side.
+
+Exceptions, wherever they are in a value, are taken apart: one that cannot be pickled, or rebuilt on the other side,
+would take all of the value with it.
 """
 
 from __future__ import annotations
@@ -14,16 +17,57 @@ from typing import Any
 
 import cloudpickle
 
+import busfn
 from busfn.errors import DeserializationError
+from busfn.protocol.codecs import msgpack
+from busfn.protocol.exceptions.capture import Nested, capture
+from busfn.protocol.exceptions.failure import MAX_PARTS, PICKLED, PLAIN, Failure
+from busfn.protocol.exceptions.rebuild import rebuild
+from busfn.tracebacks import files_of
 
 PICKLE_PROTOCOL = 5
 
 
 def dumps(value: object, main_module: str = "") -> bytes:
     """Pickle a value; raises whatever the value's own pickling raises."""
+
+    def take(error: BaseException) -> Failure:
+        def pack(parts: object, nested: Nested) -> tuple[str, bytes]:
+            return pack_parts(parts, nested, main_module)
+
+        return capture(error, skip=files_of(busfn), pack=pack, main_module=main_module)
+
     out = io.BytesIO()
-    _Pickler(out, main_module).dump(value)
+    _Pickler(out, main_module, take).dump(value)
     return out.getvalue()
+
+
+def pack_parts(parts: object, nested: Nested, main_module: str = "") -> tuple[str, bytes]:
+    """Arguments and attributes of an exception: the codec, and the bytes. Raises what cannot be pickled, or is larger
+    than `MAX_PARTS`."""
+    try:
+        return PLAIN, msgpack.pack(parts)
+    except msgpack.NotPlain:
+        out = _Bounded()
+        _Pickler(out, main_module, nested).dump(parts)
+        return PICKLED, out.getvalue()
+
+
+def unpack_parts(failure: Failure) -> object:
+    """Reverses `pack_parts`; for failures in signed data only."""
+    return msgpack.unpack(failure.parts) if failure.codec != PICKLED else loads(failure.parts)
+
+
+def revive(data: bytes) -> BaseException:
+    """The exception of a failure; what pickles of exceptions call."""
+    return rebuild(Failure.from_value(msgpack.unpack(data)), unpack_parts, raised=False)
+
+
+class _Bounded(io.BytesIO):
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > MAX_PARTS:
+            raise ValueError("it is too large")
+        return super().write(data)
 
 
 def loads(data: bytes) -> Any:
@@ -53,12 +97,15 @@ _Base: Any = cloudpickle.Pickler  # untyped
 
 
 class _Pickler(_Base):  # type: ignore[misc]
-    def __init__(self, out: io.BytesIO, main_module: str) -> None:
+    def __init__(self, out: io.BytesIO, main_module: str, take: Nested) -> None:
         base: Any = super()
         base.__init__(out, protocol=PICKLE_PROTOCOL)
         self._main_module = main_module
+        self._take = take
 
     def reducer_override(self, obj: Any) -> Any:
+        if issubclass(type(obj), BaseException):
+            return revive, (msgpack.pack(self._take(obj).to_value()),)
         if self._main_module and _lives_in_main(obj):
             return find, (self._main_module, obj.__qualname__)
         base: Any = super()

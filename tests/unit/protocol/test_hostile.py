@@ -19,8 +19,10 @@ from busfn.protocol.codecs import JSON, PICKLE, BlobRef, Codecs, Payload
 from busfn.protocol.codecs.msgpack import pack
 from busfn.protocol.control import cancel_headers, credit_headers, read_control
 from busfn.protocol.envelope import Answer, Call, Status, read_answer, read_call
-from busfn.protocol.failure import Failure, capture, decode_failure, encode_failure
-from busfn.protocol.rebuild import rebuild
+from busfn.protocol.exceptions.capture import capture
+from busfn.protocol.exceptions.failure import Failure
+from busfn.protocol.exceptions.rebuild import rebuild
+from busfn.protocol.failure import decode_failure, encode_failure
 
 FRAMES = 100_000
 SIGNED = Codecs(b"k" * 32)
@@ -194,20 +196,20 @@ def replace_somewhere(source: random.Random, value: Any) -> Any:
 
 def test_failures_with_parts_of_wrong_types_raise_nothing_else():
     source = random.Random(7)
-    original = capture(failing(), skip=lambda file: False, worker="w").to_value()
+    original = capture(failing(), skip=lambda file: False, pack=SIGNED.pack_parts, worker="w").to_value()
     rebuilt = 0
     for _ in range(10_000):
         value = original
         for _ in range(source.choice([1, 1, 3])):
             value = replace_somewhere(source, value)
         try:
-            back = rebuild(Failure.from_value(value))
+            back = rebuild(Failure.from_value(value), lambda failure: SIGNED.unpack_parts(failure, "s"))
         except ProtocolError:
             continue
         assert isinstance(back, Exception)
         "".join(traceback.format_exception(back))
         rebuilt += 1
-    assert 1000 < rebuilt < 9900
+    assert 700 < rebuilt < 9900
 
 
 def test_chunks_with_parts_of_wrong_types_raise_nothing_else():

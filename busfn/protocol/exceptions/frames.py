@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Sequence
 from types import CodeType, TracebackType
-from typing import Any
+from typing import Any, overload
+
+from busfn.protocol.exceptions.failure import MAX_FRAMES
 
 MOST_LINE = 100_000
 """Highest line number that a rebuilt frame may claim."""
-MOST_FRAMES = 200
 MOST_FILES = 256
 """Files not found here of which source lines are remembered."""
+MAX_LINES = 1000
+"""Lines that are remembered of one of them."""
+MAX_SOURCE = 500
+"""Characters of a source line."""
+MAX_NAME = 1000
+"""Characters of the name of a function or a file."""
 
 _NO_COLUMNS = 13
 """Kind of an entry in a code object's table of positions that has a line but no columns."""
@@ -23,12 +31,12 @@ _remembered: dict[str, None] = {}
 def make_traceback(frames: list[Any]) -> TracebackType | None:
     """From ``[file, line, function, source line]`` each, outermost first; what is no such list is left out."""
     trace: TracebackType | None = None
-    for frame in reversed(frames[-MOST_FRAMES:]):
+    for frame in reversed(frames[-MAX_FRAMES:]):
         match frame:
             case [str(file), int(line), str(name), str(source)] if 0 < line <= MOST_LINE:
-                file = _safe(file)
-                _remember_source(file, line, _printable(source))
-                inner = _run(_code(file, line, _printable(name)))
+                file = _safe(file[-MAX_NAME:])
+                _remember_source(file, line, _printable(source[:MAX_SOURCE]))
+                inner = _run(_code(file, line, _printable(name[:MAX_NAME])))
                 trace = TracebackType(trace, inner.tb_frame, inner.tb_lasti, line)
             case _:
                 continue
@@ -78,12 +86,37 @@ def _remember_source(file: str, line: int, source: str) -> None:
     if not source or (file not in _remembered and (linecache.getline(file, line) or file in linecache.cache)):
         return
     known: Any = linecache.cache.get(file)
-    lines: list[str] = list(known[2]) if known else []
-    lines.extend(["\n"] * (line - len(lines)))
-    lines[line - 1] = source + "\n"
-    linecache.cache[file] = (len(lines), None, lines, file)
+    lines = known[2] if known and isinstance(known[2], _Lines) else _Lines()
+    lines.remember(line, source + "\n")
+    linecache.cache[file] = (len(lines), None, lines, file)  # type: ignore[assignment]
     _remembered[file] = None
     while len(_remembered) > MOST_FILES:
         oldest = next(iter(_remembered))
         del _remembered[oldest]
         linecache.cache.pop(oldest, None)
+
+
+class _Lines(Sequence[str]):
+    """The few lines that are known of a file; a list would hold all those before them."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def remember(self, line: int, source: str) -> None:
+        """Lines count from 1."""
+        self._known[line - 1] = source
+        if len(self._known) > MAX_LINES:
+            del self._known[next(iter(self._known))]
+
+    def __len__(self) -> int:
+        return max(self._known, default=-1) + 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        places = range(len(self))[index]
+        if isinstance(places, int):
+            return self._known.get(places, "\n")
+        return [self._known.get(place, "\n") for place in places]
