@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from busfn.bus.storelock import StoreLock
 from busfn.config import BusAddress
 from busfn.errors import ConnectionError
 
@@ -38,7 +40,10 @@ cd / && rm -rf "$2"
 _LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
 _SERVER_PID = re.compile(r"guardian: server (\d+)")
 _READY = "Server is ready"
+_CANNOT_STORE = re.compile(r"\[ERR\].*critical write error|JetStream.*will be DISABLED", re.IGNORECASE)
 _STOP_PATIENCE = 15.0
+_LAST_PATIENCE = 5.0
+"""Seconds for what was killed to end."""
 _WRITE_DEADLINE = '"2m"'
 """How long a client may read nothing before it is cut off and loses what is on its way to it. The server's default of
 10 s is less than a program may hold the GIL."""
@@ -62,12 +67,17 @@ class EmbeddedServer:
     Without ``store_dir`` all data is thrown away with the server; with it, they stay there.
     """
 
-    def __init__(self, guardian: subprocess.Popen[bytes], lifeline: int, token: str) -> None:
+    def __init__(
+        self, guardian: subprocess.Popen[bytes], lifeline: int, token: str, folder: Path, lock: StoreLock | None
+    ) -> None:
         self._guardian = guardian
         self._lifeline = lifeline
         self._token = token
+        self._folder = folder
+        self._lock = lock
         self._lines: deque[str] = deque(maxlen=50)
         self._settled = threading.Event()
+        self._faulty = threading.Event()
         self._ready = False
         self.port = 0
         self.pid = 0
@@ -92,9 +102,12 @@ class EmbeddedServer:
         """Start the server and return at once; `wait_ready` tells when it serves.
 
         ``port`` -1 takes a free one; ``token`` None makes one, an empty one leaves authorization to ``extra_config``;
-        sizes are bytes. Raises `ConnectionError` when it cannot be started.
+        sizes are bytes. One server at a time has a ``store_dir``: one that is being stopped is waited for, and one that
+        has outlived its owner is ended. Raises `ConnectionError` when it cannot be started, also because another
+        process keeps a server there.
         """
         binary = find_server()
+        lock = StoreLock.take(store_dir, binary) if store_dir is not None else None
         secret = secrets.token_urlsafe(24) if token is None else token
         private = Path(tempfile.mkdtemp(prefix="busfn-"))  # 0700
         store = _store(store_dir or private / "data", max_memory, max_file) if jetstream else ""
@@ -103,14 +116,16 @@ class EmbeddedServer:
         _write_private(private / "server.conf", listen + auth + store + extra_config)
         reader, writer = os.pipe()
         try:
-            guardian = _spawn(binary, private, "TERM" if store_dir else "KILL", reader)
+            guardian = _spawn(binary, private, "TERM" if store_dir else "KILL", reader, lock)
         except OSError as error:
             os.close(writer)
             shutil.rmtree(private, ignore_errors=True)
+            if lock is not None:
+                lock.release()
             raise ConnectionError(f"nats-server could not be started: {error}") from error
         finally:
             os.close(reader)
-        return cls(guardian, writer, secret)
+        return cls(guardian, writer, secret, private, lock)
 
     def _drain(self) -> None:
         """Read the log until the server is gone, so that it never blocks on it; remember the end."""
@@ -120,6 +135,7 @@ class EmbeddedServer:
             for raw in stream:
                 self._note(raw.decode("utf-8", "replace").rstrip())
         self._settled.set()
+        self._faulty.set()
 
     def _note(self, line: str) -> None:
         self._lines.append(line)
@@ -129,6 +145,8 @@ class EmbeddedServer:
             self.pid = int(found[1])
         elif _READY in line:
             self._ready = True
+        elif _CANNOT_STORE.search(line):
+            self._faulty.set()
         if self._ready and self.pid:
             self._settled.set()
 
@@ -154,21 +172,36 @@ class EmbeddedServer:
             f"nats-server {reason}: {'; '.join(faults or list(self._lines)[-3:]) or 'no word from it'}"
         )
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended, whoever ended it."""
+        return not self._reader.is_alive()
+
     def wait_exit(self) -> None:
-        """Block until the server is gone, whoever ended it."""
+        """Block until the server has ended, whoever ended it."""
         self._reader.join()
 
+    def wait_fault(self) -> None:
+        """Block until the server has ended, or cannot store messages any more: after a write that failed, it refuses to
+        store in a stream until it is started again."""
+        self._faulty.wait()
+
     def stop(self) -> None:
-        """Stop the server and remove what is not to be kept; blocks until it is gone. Idempotent."""
+        """Stop the server and remove what is not to be kept; blocks until it has ended, for some 40 s at most.
+        Idempotent."""
         self.hang_up()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._guardian.wait(_STOP_PATIENCE)
-        except subprocess.TimeoutExpired:
-            if self.pid:
+        for number, patience in ((signal.SIGTERM, _STOP_PATIENCE), (signal.SIGKILL, _LAST_PATIENCE)):
+            if self._reader.is_alive() and self.pid:  # its guardian is stuck, or was killed
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, 9)
-            self._guardian.wait()
-        self._reader.join()
+                    os.kill(self.pid, number)
+                self._reader.join(patience)
+        self._guardian.kill()
+        self._guardian.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release()
 
     def hang_up(self) -> None:
         """Let the server end, without waiting for it; `stop` does. Idempotent."""
@@ -179,6 +212,8 @@ class EmbeddedServer:
     def disown(self) -> None:
         """Let go of the server in a forked child, so that it ends with the parent; `os.fork` does it for you."""
         self.hang_up()
+        if self._lock is not None:
+            self._lock.release()
         self._guardian.returncode = 0  # not our child any more: nothing to wait for, nothing to warn about
 
     async def __aenter__(self) -> Self:
@@ -210,7 +245,9 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _spawn(binary: str, private: Path, last_word: str, lifeline: int) -> subprocess.Popen[bytes]:
+def _spawn(
+    binary: str, private: Path, last_word: str, lifeline: int, lock: StoreLock | None
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         ["/bin/sh", "-c", _GUARDIAN, "busfn-guardian", binary, str(private), last_word],
         stdin=lifeline,
@@ -218,6 +255,7 @@ def _spawn(binary: str, private: Path, last_word: str, lifeline: int) -> subproc
         stderr=subprocess.STDOUT,
         start_new_session=True,
         cwd="/",
+        pass_fds=() if lock is None else (lock.fd,),
         env={"GOMAXPROCS": str(max(1, (os.cpu_count() or 2) // 2)), **os.environ},
     )
 

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress, Settings, running
-from busfn.errors import ConnectionError
 from busfn_services.child import Orders
 from busfn_services.home import Identity, Lock, write_private
-from busfn_services.kept import FIRST_PAUSE, KeptChild, Note
+from busfn_services.kept import KeptChild, Note
+from busfn_services.keptserver import KeptServer
 from busfn_services.supervisor.agent import new_host
 
 
@@ -42,7 +40,6 @@ class Station:
         self._options = options
         self._note = note
         self._on_ready = on_ready
-        self._server: EmbeddedServer | None = None
 
     async def run(self, stop: asyncio.Event) -> int:
         """Start everything, then keep it running. Raises `ConflictError` when such a stack runs already."""
@@ -50,7 +47,7 @@ class Station:
             settings = self._options.settings
             lock = Lock(self._options.folder, settings.env, server=settings.address is None)
             stack.enter_context(lock)
-            orders = await self._open_bus(stack)
+            orders, own = await self._open_bus(stack)
             lock.tell(", ".join(orders.address.servers))
             # In this order, so that the controller goes first: nobody starts workers on a host that is being stopped.
             children = [
@@ -58,27 +55,15 @@ class Station:
                 for name, module in (("host", "agentd"), ("controller", "controllerd"))
             ]
             await asyncio.gather(*(child.wait_ready() for child in children))
-            if self._server is not None and self._announce(orders):
+            if own and self._announce(orders):
                 stack.callback(self._options.runtime.unlink, missing_ok=True)
             self._on_ready(orders.address)
-            await self._watch(stop)
+            await stop.wait()
             self._note("stopping: what runs has 30 s to finish")
         return 0
 
-    async def _watch(self, stop: asyncio.Event) -> None:
-        """Until we are told to stop; a server that dies is started again under its old address."""
-        stopping = asyncio.create_task(stop.wait())
-        while not stopping.done():
-            if self._server is None:
-                await stopping
-                return
-            gone = asyncio.create_task(asyncio.to_thread(self._server.wait_exit))
-            await asyncio.wait((stopping, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not stopping.done():
-                self._note("the NATS server has died; it is started again")
-                await asyncio.to_thread(self._revive)
-
-    async def _open_bus(self, stack: AsyncExitStack) -> Orders:
+    async def _open_bus(self, stack: AsyncExitStack) -> tuple[Orders, bool]:
+        """What our children have to know, and whether the bus is ours."""
         settings, folder = self._options.settings, self._options.folder
         identity = Identity.load(folder)
         key = settings.signing_key or identity.signing_key.encode()
@@ -87,36 +72,12 @@ class Station:
             if settings.signing_key is None:
                 self._note(f"no BUSFN_SIGNING_KEY is set: who deploys needs the one in {folder / 'identity.json'}")
             identity.save(folder)
-            return Orders(address=settings.address, env=settings.env, key=key, host=new_host())
-        stack.push_async_callback(self._stop_server)
-        server = self._server = await asyncio.to_thread(self._launch, identity)
+            return Orders(address=settings.address, env=settings.env, key=key, host=new_host()), False
+        port, store = self._options.port, folder / "store"
+        kept = KeptServer(store, identity.token, self._note, port=port, usual=identity.port)
+        server = await stack.enter_async_context(kept)
         Identity(token=identity.token, signing_key=identity.signing_key, port=server.port).save(folder)
-        return Orders(address=server.address, env=settings.env, key=key, host=new_host())
-
-    def _launch(self, identity: Identity) -> EmbeddedServer:
-        store, wanted = self._options.folder / "store", self._options.port or identity.port
-        if wanted:
-            try:
-                return EmbeddedServer.launch(store_dir=store, port=wanted, token=identity.token).wait_ready()
-            except ConnectionError:
-                if self._options.port:
-                    raise
-                self._note(f"port {wanted}, which was used before, is taken: using another one")
-        return EmbeddedServer.launch(store_dir=store, token=identity.token).wait_ready()
-
-    def _revive(self) -> None:
-        assert self._server is not None
-        old = self._server
-        old.stop()
-        identity = Identity.load(self._options.folder)
-        time.sleep(FIRST_PAUSE)  # one that dies at once shall not keep us busy
-        self._server = EmbeddedServer.launch(
-            store_dir=self._options.folder / "store", port=old.port, token=identity.token
-        ).wait_ready()
-
-    async def _stop_server(self) -> None:
-        if self._server is not None:
-            await asyncio.to_thread(self._server.stop)
+        return Orders(address=server.address, env=settings.env, key=key, host=new_host()), True
 
     def _announce(self, orders: Orders) -> bool:
         """Let clients of this user find us; False when they find another stack."""

@@ -143,12 +143,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def own_up(home: Path) -> Iterator[Up]:
-    """A stack that the test may stop, and whose processes it may kill."""
+def future_up(home: Path) -> Iterator[Up]:
+    """A stack that the test starts itself."""
     made = Up(home)
-    assert made.start().startswith("ready nats://127.0.0.1:")
     yield made
     made.stop()
+
+
+@pytest.fixture
+def own_up(future_up: Up) -> Up:
+    """A stack that the test may stop, and whose processes it may kill."""
+    assert future_up.start().startswith("ready nats://127.0.0.1:")
+    return future_up
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import select
 import signal
 import stat
 import subprocess
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import wait_gone
 
 from busfn.bus import server as server_module
 from busfn.bus.base import StreamSpec
@@ -40,18 +41,6 @@ def private_dir(pid: int) -> Path:
     """Where a server's configuration is, from its command line."""
     command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     return Path(command[2].decode()).parent
-
-
-def wait_gone(pid: int, timeout: float = 5.0) -> None:
-    """Wait until a process that is not our child has ended."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([handle], [], [], timeout)[0], f"process {pid} is still there"
-    finally:
-        os.close(handle)
 
 
 def wait_removed(path: Path, timeout: float = 5.0) -> None:
@@ -163,8 +152,110 @@ def test_a_taken_port_is_told(launch):
 
 def test_an_unusable_store_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConnectionError, match=r"nats-server stopped at once: .*not a directory"):
+    with pytest.raises(ConnectionError, match=r"nats-server cannot keep its data in .*file: File exists"):
         EmbeddedServer.launch(store_dir=tmp_path / "file").wait_ready()
+
+
+STORE_OWNER = """
+import os, sys, time
+from pathlib import Path
+from busfn.bus.server import EmbeddedServer
+server = EmbeddedServer.launch(store_dir=Path(sys.argv[1]), token="t").wait_ready()
+print(server._guardian.pid, server.pid, server.port, flush=True)
+if "fork" in sys.argv and os.fork() == 0:  # it has no share in the lock
+    time.sleep(60)
+sys.stdin.read()
+server.stop()
+"""
+
+
+@pytest.fixture
+def store_owner(tmp_path):
+    """Another process that keeps a server in ``store``: itself, its guardian and its server."""
+    started = []
+
+    def start(*args):
+        owner = subprocess.Popen(
+            [sys.executable, "-c", STORE_OWNER, tmp_path / "store", *args],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        started.append(owner)
+        guardian, server, port = map(int, owner.stdout.readline().split())
+        return owner, guardian, server, port
+
+    yield start
+    for owner in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(owner.pid, signal.SIGKILL)
+        owner.communicate()
+
+
+def test_a_store_has_one_server(tmp_path, store_owner, monkeypatch):
+    """Also when the guardian of the first one was killed: the owner lives, and so does its server."""
+    monkeypatch.setattr("busfn.bus.storelock.PATIENCE", 0.2)
+    owner, guardian, server, _ = store_owner()
+    for _ in range(2):
+        with pytest.raises(ConnectionError, match=rf"another nats-server has its data in .*store.*{server}.*stop it"):
+            EmbeddedServer.launch(store_dir=tmp_path / "store")
+        os.kill(guardian, signal.SIGKILL)
+        wait_gone(guardian)
+    os.kill(server, 0)
+    owner.communicate("", timeout=30)  # it stops its server, whose guardian is missing
+    wait_gone(server, 0.0)
+    EmbeddedServer.launch(store_dir=tmp_path / "store").wait_ready().stop()
+
+
+def test_a_store_has_one_server_in_a_process(tmp_path):
+    server = EmbeddedServer.launch(store_dir=tmp_path / "store").wait_ready()
+    with pytest.raises(ConnectionError, match="another nats-server has its data"):
+        EmbeddedServer.launch(store_dir=tmp_path / "store")
+    server.stop()
+    EmbeddedServer.launch(store_dir=tmp_path / "store").wait_ready().stop()
+
+
+@pytest.mark.parametrize("how", ["", "fork"])
+@pytest.mark.anyio
+async def test_a_server_that_has_outlived_its_owner_makes_room_for_the_next(
+    tmp_path, store_owner, connected, name, how
+):
+    """Two servers were on one store when guardian and owner had been killed, and an accepted message was lost."""
+    owner, guardian, pid, port = store_owner(how)
+    bus = await connected(BusAddress(servers=(f"nats://127.0.0.1:{port}",), token="t"))
+    await bus.queues.ensure_stream(StreamSpec(name=name, subjects=(f"{name}.>",)))
+    for victim in (guardian, owner.pid):
+        os.kill(victim, signal.SIGKILL)
+        if victim == guardian:
+            wait_gone(guardian)
+    sequence = await bus.queues.enqueue(f"{name}.a", b"accepted")
+    server = await start_server(tmp_path / "store")
+    wait_gone(pid, 0.0)
+    after = await connected(server.address)
+    stored = await after.queues.peek(name, sequence)
+    assert stored is not None
+    assert stored.body == b"accepted"
+    for one in (bus, after):
+        await one.close()
+    await asyncio.to_thread(server.stop)
+
+
+@pytest.mark.parametrize("killed", ["guardian", "both stopped", "server stopped", "guardian stopped"])
+def test_a_stop_is_bounded(tmp_path, killed, monkeypatch):
+    monkeypatch.setattr(server_module, "_STOP_PATIENCE", 1.0)
+    server = EmbeddedServer.launch(store_dir=tmp_path / "store").wait_ready()
+    if killed == "guardian":
+        server._guardian.kill()
+        server._guardian.wait()
+    else:
+        for pid in {"both": (server.pid, server._guardian.pid), "server": (server.pid,)}.get(
+            killed.split()[0], (server._guardian.pid,)
+        ):
+            os.kill(pid, signal.SIGSTOP)
+    directory = private_dir(server.pid)
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 10
+    wait_gone(server.pid, 0.0)
+    assert not directory.exists()
 
 
 def test_a_missing_binary_is_told(monkeypatch, tmp_path):
