@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from busfn.binding import Binding
+from busfn.binding import Binding, Home
 from busfn.errors import InvalidError
 from busfn.function import Definition, Function, is_generator_function
 from busfn.protocol.names import Target, validate_function_name, validate_name
+from busfn.registration import check_decorated, default_name, importing_module
 from busfn.spec import Options
 
 if TYPE_CHECKING:
@@ -20,6 +23,18 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+
+_made: ContextVar[Callable[[App], None] | None] = ContextVar("busfn_made_app", default=None)
+
+
+@contextmanager
+def seen_apps(see: Callable[[App], None]) -> Generator[None]:
+    """Calls ``see`` with each app that the code in this block makes."""
+    token = _made.set(see)
+    try:
+        yield
+    finally:
+        _made.reset(token)
 
 
 class LocalEntrypoint(Generic[P, R]):
@@ -62,7 +77,8 @@ class FunctionDecorator:
     def __call__(self, raw: Callable[P, R]) -> Function[P, R, R]: ...
 
     def __call__(self, raw: Callable[..., Any]) -> Function[..., Any, Any]:
-        _check_decorated(raw)
+        if isinstance(raw, Function):
+            raise InvalidError(f"{cast(Any, raw)!r} is a Function already: decorate the plain function")
         return self._register(raw)
 
 
@@ -77,8 +93,12 @@ class App:
             raise InvalidError(f"App takes its name as text, not {type(name).__name__}")
         self.name = validate_name(name, "app") if name is not None else _name_of_file()
         self.functions: dict[str, Function[..., Any, Any]] = {}
+        self.registered_in: dict[str, str] = {}
+        """The module that registers each function; empty for one that no import registers, whose code is sent."""
         self.entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._binding = Binding()
+        if (see := _made.get()) is not None:
+            see(self)
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
@@ -116,10 +136,17 @@ class App:
         return mark
 
     def include(self, other: App) -> App:
-        """Take in the functions of another app; names that exist here win."""
-        for function in other.functions.values():
-            if function.name not in self.functions:
-                self._register(function.get_raw_f(), function.options)
+        """Take in the functions of another app; names that exist here win.
+
+        Handles of the other app belong to whichever of the two runs. Raises `InvalidError` for one from `lookup`.
+        """
+        module = importing_module()
+        for name, function in other.functions.items():
+            if function.app is None:
+                raise InvalidError(f"{other!r} was looked up: only an app whose code is here can be included")
+            if name not in self.functions:
+                function.join(Home(self._binding, Target(self.name, name)))
+                self._enter(name, function, module)
         return self
 
     def run(self, *, env: str | None = None, show_logs: bool = True) -> RunningApp:
@@ -154,42 +181,36 @@ class App:
         return app
 
     def _register(self, raw: Callable[..., Any], options: Options) -> Function[..., Any, Any]:
-        name = validate_function_name(options.name or raw.__qualname__)
-        known = self.functions.get(name)
-        if known is not None and known.get_raw_f() is not raw:
-            _warn_of_two(self, name, known.get_raw_f().__module__, raw.__module__)
+        check_decorated(raw, named=options.name is not None, serialized=options.serialized)
+        name = validate_function_name(options.name or default_name(raw))
         is_generator = is_generator_function(raw) if options.is_generator is None else options.is_generator
         if is_generator and options.retries is not None:
             raise InvalidError(f"{name} is a generator function: they do not support `retries`")
         definition = Definition(self, raw, options, is_generator)
-        function: Function[..., Any, Any] = Function(Target(self.name, name), self._binding, definition)
-        self.functions[name] = function
+        function: Function[..., Any, Any] = Function(name, [Home(self._binding, Target(self.name, name))], definition)
+        self._enter(name, function, "" if options.serialized else importing_module(raw))
         return function
 
+    def _enter(self, name: str, function: Function[..., Any, Any], module: str) -> None:
+        known = self.functions.get(name)
+        if known is not None and known.get_raw_f() is not function.get_raw_f():
+            known.leave(self._binding)
+            if module or self.registered_in[name]:  # cells of a notebook are run again and again
+                _warn_of_two(self, name, known.get_raw_f(), function.get_raw_f())
+        self.functions[name] = function
+        self.registered_in[name] = module
 
-def _warn_of_two(app: App, name: str, *modules: str) -> None:
+
+def _warn_of_two(app: App, name: str, *raws: object) -> None:
     import logging  # which takes as long to load as all else that defining a function takes
 
-    text = "%r defines %r twice, in %s and in %s; the later one is used"
+    modules = [getattr(raw, "__module__", None) for raw in raws]
+    text = "%r defines %r twice, in %s and in %s; the later one is used, and calls by the earlier handle are refused"
     logging.getLogger("busfn").warning(text, app, name, *modules)
 
 
 def _is_name(given: object) -> bool:
     return given is None or isinstance(given, str)
-
-
-def _check_decorated(raw: object) -> None:
-    if isinstance(raw, Function):
-        raise InvalidError(f"{cast(Any, raw)!r} is a Function already: decorate the plain function")
-    if inspect.isclass(raw):
-        raise InvalidError(f"`@app.function` takes functions, and {raw.__name__} is a class")
-    if not callable(raw) or not hasattr(raw, "__qualname__"):
-        raise InvalidError(f"`@app.function` takes functions, not {type(raw).__name__}")
-    if "<locals>" in cast(Any, raw).__qualname__:
-        raise InvalidError(
-            f"{cast(Any, raw).__name__} is defined inside another function, where workers cannot find it:"
-            " move it to the global scope of its module"
-        )
 
 
 def _name_of_file() -> str:

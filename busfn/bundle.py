@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from busfn.errors import DeserializationError, InvalidError
-from busfn.refs import Source
+from busfn.refs import PICKLE, Source
 
 MOST_FILES = 5_000
 MOST_BYTES = 64 << 20
@@ -36,8 +36,19 @@ class Member:
 
     name: str
     """Its path in the bundle, with slashes."""
-    file: str
-    """Where it is now."""
+    file: str = ""
+    """Where it is now; empty when there is no such file."""
+    data: bytes = b""
+    """What is in it, when there is no such file."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return os.path.getsize(self.file) if self.file else len(self.data)
+
+    def read(self) -> bytes:
+        """What is in it."""
+        return Path(self.file).read_bytes() if self.file else self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +82,10 @@ def pack(members: Iterable[Member]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for member in members:
             info = zipfile.ZipInfo(member.name, _EPOCH)
-            executable = os.stat(member.file).st_mode & stat.S_IXUSR
+            executable = member.file and os.stat(member.file).st_mode & stat.S_IXUSR
             info.external_attr = (stat.S_IFREG | (0o755 if executable else 0o644)) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, Path(member.file).read_bytes())
+            archive.writestr(info, member.read())
     return buffer.getvalue()
 
 
@@ -101,11 +112,24 @@ def unpack(archive: bytes, into: Path) -> Path:
 
 def settle(source: Source, root: Path) -> Source:
     """A placed source, for an unpacked bundle."""
+    if source.kind == PICKLE:
+        folders = [os.path.normpath(root / one) for one in source.directory.split(os.pathsep) if one]
+        return Source(kind=PICKLE, target=str(root / source.target), directory=os.pathsep.join(folders))
     if not source.directory:
         return source
     directory = os.path.normpath(root / source.directory)
     target = os.path.join(directory, source.target) if source.kind == "script" else source.target
     return Source(kind=source.kind, target=target, directory=directory)
+
+
+def pickled(module: str, code: bytes, beside: Iterable[Source]) -> tuple[Member, Source]:
+    """A pickled function of this module as a file of the bundle, and its source.
+
+    ``beside`` are the placed sources of modules that it imports.
+    """
+    name = f"{module}.{hashlib.sha256(code).hexdigest()[:16]}.pickle"
+    folders = dict.fromkeys(one.directory for one in beside if one.directory)
+    return Member(name, data=code), Source(kind=PICKLE, target=name, directory=os.pathsep.join(folders))
 
 
 def _place(source: Source, prefix: str | None) -> Source:
@@ -171,7 +195,7 @@ def _wanted(path: str, root: str, ignored: tuple[str, ...]) -> bool:
 def _check_size(members: Iterable[Member]) -> None:
     total = 0
     for member in members:
-        total += os.path.getsize(member.file)
+        total += member.size
         if total > MOST_BYTES:
             raise InvalidError(_too_much(f"more than {MOST_BYTES >> 20} MiB", os.path.dirname(member.file)))
 

@@ -115,7 +115,7 @@ class FunctionCall(Generic[R]):
         return list(await asyncio.gather(*(call.get.aio() for call in calls)))
 
     def _client(self) -> Client:
-        return self._binding.require(repr(self))
+        return self._binding.require(repr(self), self._ref.target.app)
 
     def _submit(self, work: Callable[[Client], Coroutine[Any, Any, Callable[[], Any]]]) -> Operation[Callable[[], Any]]:
         client = self._client()

@@ -46,7 +46,7 @@ class Calling(Generic[P, R]):
     def __init__(self, handle: Handle[Any], what: str) -> None:
         self._handle = handle
         self._what = what
-        self._name = handle.named.function
+        self._name = handle.name
         self._at_once = handle.start == AT_ONCE
         self._looked_up_generator = False
 
@@ -72,7 +72,7 @@ class Calling(Generic[P, R]):
 
     @property
     def spawn_map(self) -> Dual[..., FunctionCall[R]]:
-        return spawn_map_dual(self._map_source("spawn_map"), self._handle.binding, self._max_containers)
+        return spawn_map_dual(self._map_source("spawn_map"), self._handle.home.binding, self._max_containers)
 
     def hydrate(self, function: T) -> Dual[[], T]:
         """Makes sure that ``function``, whose calls these are, can be used, and gives it."""
@@ -154,7 +154,7 @@ class Calling(Generic[P, R]):
         target = self._handle.target
         call = self._call(client, target, args, kwargs, awaited=False)
         enqueue = client.durable.enqueue_once if self._handle.start.idempotency_key else client.durable.enqueue
-        handle = FunctionCall[R](CallRef(target, call.call), self._handle.binding, 1, self._max_containers)
+        handle = FunctionCall[R](CallRef(target, call.call), self._handle.home.binding, 1, self._max_containers)
         parent = client.link.nesting.current()
 
         async def work() -> Callable[[], FunctionCall[R]]:
@@ -188,7 +188,8 @@ class Calling(Generic[P, R]):
         return self._caller()
 
     def _client(self) -> Client:
-        return self._handle.binding.require(self._what)
+        home = self._handle.home
+        return home.binding.require(self._what, home.named.app)
 
     def _caller(self) -> Client:
         """The client, once what it will call is served."""

@@ -40,9 +40,9 @@ class ClientOptions:
 class Client:
     """A connection to the bus with its loop thread; usable from any thread. Close it when done."""
 
-    def __init__(self, link: Link, address: BusAddress) -> None:
+    def __init__(self, link: Link, options: ClientOptions) -> None:
         self.link = link
-        self.address = address
+        self.options = options
         self.board = Switchboard(link)
         self.direct = Direct(self.board)
         self.durable = Durable(link)
@@ -67,7 +67,12 @@ class Client:
     @classmethod
     def on(cls, options: ClientOptions, portal: LoopThread, bus: Bus) -> Client:
         """A client on a bus that is connected already."""
-        return cls(_link(options, portal, bus), options.address)
+        return cls(_link(options, portal, bus), options)
+
+    @property
+    def address(self) -> BusAddress:
+        """Where the bus is."""
+        return self.options.address
 
     def close(self) -> None:
         """Fail what still waits and disconnect."""

@@ -4,15 +4,17 @@ environment takes it from there."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import getpass
 import hashlib
+import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from busfn.bundle import Plan, pack, plan
+from busfn.bundle import Member, Plan, pack, pickled, plan
 from busfn.claims import Claims, while_deploying
 from busfn.client import Client, ClientOptions
 from busfn.config import Settings, load_settings
@@ -22,7 +24,7 @@ from busfn.protocol.codecs import BlobRef
 from busfn.protocol.names import validate_name
 from busfn.refs import Source
 from busfn.registry import Registry
-from busfn.sources import specs
+from busfn.sources import sign_code, source_of, specs
 from busfn.spec import FunctionSpec
 
 if TYPE_CHECKING:
@@ -41,6 +43,15 @@ class Draft:
     code: Plan
     directory: str
     """Where the code comes from."""
+    pickles: Mapping[str, bytes]
+    """Functions that no host could import, by name; they are in the code, and are still to be signed."""
+
+    def signed(self, key: bytes) -> Sequence[FunctionSpec]:
+        """The functions, with signatures for those that are pickles."""
+        return [
+            replace(one, signature=sign_code(self.pickles[one.name], key)) if one.name in self.pickles else one
+            for one in self.functions
+        ]
 
 
 def draft(app: App, name: str | None = None) -> Draft:
@@ -49,13 +60,34 @@ def draft(app: App, name: str | None = None) -> Draft:
     if not given:
         raise InvalidError(f"{app!r} has no functions to deploy")
     token = validate_name(name or app.name, "app")
-    sources = [Source.from_dict(spec.source) for spec in given]
-    code = plan(sources)
+    pickles = {spec.name: base64.b64decode(spec.code) for spec in given if spec.code}
+    files = [Source.from_dict(spec.source) for spec in given if not spec.code]
+    code = plan([*files, *_imported(pickles.values())])
+    placed = [_placed(spec, code, pickles.get(spec.name)) for spec in given]
+    members = {member.name: member for member in code.members} | {one.name: one for _, one in placed if one is not None}
     functions = [
-        replace(spec, app=token, source=code.placed[source].to_dict())
-        for spec, source in zip(given, sources, strict=True)
+        replace(spec, app=token, code="", source=source.to_dict())
+        for spec, (source, _) in zip(given, placed, strict=True)
     ]
-    return Draft(token, functions, code, sources[0].directory)
+    code = replace(code, members=list(members.values()))
+    return Draft(token, functions, code, files[0].directory if files else os.getcwd(), pickles)
+
+
+def _imported(pickles: Iterable[bytes]) -> list[Source]:
+    """The sources of modules that pickled functions import."""
+    from busfn.serialized import modules  # which few apps need
+
+    found = [source_of(name) for code in pickles for name in modules(code)]
+    return [source for source in found if source is not None]
+
+
+def _placed(spec: FunctionSpec, code: Plan, pickle: bytes | None) -> tuple[Source, Member | None]:
+    """Where a function's code is in the bundle, and the file that is added for it."""
+    source = Source.from_dict(spec.source)
+    if pickle is None:
+        return code.placed[source], None
+    member, placed = pickled(source.target, pickle, [code.placed[one] for one in _imported([pickle])])
+    return placed, member
 
 
 def deploy(made: Draft, *, env: str | None, tag: str, strategy: str) -> Deployment:
@@ -90,7 +122,7 @@ async def _store(client: Client, made: Draft, tag: str, strategy: Strategy) -> D
     chunks = await bus.blobs.put(digest, archive, ttl=FOR_EVER)
     new = Deployment(
         app=made.app,
-        functions=tuple(made.functions),
+        functions=tuple(made.signed(key)),
         bundle=BlobRef(name=digest, size=len(archive), chunks=chunks, sha256=digest),
         deployed_at=time.time(),
         strategy=strategy,

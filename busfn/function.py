@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from busfn.binding import DEFAULT, Binding
+from busfn.binding import DEFAULT, Binding, DefaultBinding, Home, home_of
 from busfn.errors import ExecutionError, InvalidError
 from busfn.protocol.names import (
     Target,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from busfn.app import App
     from busfn.call import FunctionCall
     from busfn.calling import Calling, StreamDual
+    from busfn.client import Client
     from busfn.maps import MapDual
     from busfn.spec import Moment
     from busfn.status import FunctionAutoscalerSettings, FunctionStats
@@ -48,15 +49,37 @@ class Definition(Generic[L_co]):
 class Handle(Generic[L_co]):
     """What calls of a function need to know of it."""
 
-    named: Target
-    binding: Binding
+    name: str
+    homes: list[Home]
+    """The app that it was defined on, and apps that include it; none any more when another function took its name."""
     definition: Definition[L_co] | None
     start: Start
 
     @property
+    def home(self) -> Home:
+        """Where it is called. Raises `InvalidError` for a function whose name another one was given since."""
+        homes = self.homes
+        if not homes:
+            raise InvalidError(
+                f"{self.name} was registered once more with another function, so calls by this handle would run that"
+                " one: give each a name of its own with `@app.function(name=...)`"
+            )
+        return homes[0] if len(homes) == 1 else home_of(homes)
+
+    @property
     def target(self) -> Target:
         """Where its calls go: code that a worker runs stays within the deployment that it belongs to."""
-        return Target(self.binding.app, self.named.function) if self.binding.app else self.named
+        return target_of(self.home)
+
+    def connected(self) -> Client | None:
+        """The client that its calls go over, if there is one."""
+        home = self.home
+        return home.binding.connected(home.named.app)
+
+
+def target_of(home: Home) -> Target:
+    """The address of a function in the app that serves it."""
+    return Target(home.binding.app, home.named.function) if home.binding.app else home.named
 
 
 class Function(Generic[P, R, L_co]):
@@ -67,9 +90,9 @@ class Function(Generic[P, R, L_co]):
     """
 
     def __init__(
-        self, target: Target, binding: Binding, definition: Definition[L_co] | None = None, start: Start = AT_ONCE
+        self, name: str, homes: list[Home], definition: Definition[L_co] | None = None, start: Start = AT_ONCE
     ) -> None:
-        self._handle = Handle(target, binding, definition, start)
+        self._handle = Handle(name, homes, definition, start)
         self._calls: Calling[P, R] | None = None
 
     @classmethod
@@ -85,17 +108,19 @@ class Function(Generic[P, R, L_co]):
             raise InvalidError(f"{name!r} names a method of a class; look the class up instead")
         validate_function_name(name)
         token = app_name if version is None else pinned(app_name, version)
-        return Function[..., Any, Any](Target(token, name), DEFAULT.of(environment_name))
+        return Function[..., Any, Any](name, [Home(DEFAULT.of(environment_name), Target(token, name))])
 
     def __repr__(self) -> str:
         if self._handle.definition is None:
             return f"busfn.Function.from_name({self._handle.target.app!r}, {self._handle.target.function!r})"
-        return f"Function({self._handle.target.function})"
+        return f"Function({self._handle.name})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._handle.binding.client is None:
+        home, target = self._handle.home, self._handle.target
+        if self._handle.definition is not None and self._handle.connected() is None:
             raise InvalidError(f"{self!r} cannot be sent: it hasn't been hydrated (its app is not running)")
-        return look_up, (self._handle.target.app, self._handle.target.function)
+        env = home.binding.env if isinstance(home.binding, DefaultBinding) else None
+        return look_up, (target.app, target.function, env)
 
     @property
     def _calling(self) -> Calling[P, R]:
@@ -109,7 +134,7 @@ class Function(Generic[P, R, L_co]):
     @property
     def name(self) -> str:
         """The name under which it is registered."""
-        return self._handle.named.function
+        return self._handle.name
 
     @property
     def app_name(self) -> str:
@@ -133,9 +158,10 @@ class Function(Generic[P, R, L_co]):
     @property
     def object_id(self) -> str:
         """The function's subject on the bus; `AttributeError` while the app is not running."""
-        if self._handle.binding.client is None:
+        client, target = self._handle.connected(), self._handle.target
+        if client is None:
             raise AttributeError(f"{self!r} has no object_id: it has not been hydrated")
-        return self._handle.binding.client.link.subjects.function(self._handle.target.app, self._handle.target.function)
+        return client.link.subjects.function(target.app, target.function)
 
     @property
     def remote(self) -> Dual[P, R]:
@@ -182,7 +208,7 @@ class Function(Generic[P, R, L_co]):
         """
         start = Start(delay=delay, at=at, idempotency_key=idempotency_key)
         handle = self._handle
-        return Function[P, R, L_co](handle.named, handle.binding, handle.definition, start)
+        return Function[P, R, L_co](handle.name, handle.homes, handle.definition, start)
 
     @property
     def hydrate(self) -> Dual[[], Function[P, R, L_co]]:
@@ -222,6 +248,23 @@ class Function(Generic[P, R, L_co]):
             f" or {self.name}.local(...) to run it here"
         )
 
+    @property
+    def served_by(self) -> list[str]:
+        """The apps that it is a function of: the one that it was defined on, and those that include it."""
+        return [home.named.app for home in self._handle.homes]
+
+    def define(self, homes: list[Home], definition: Definition[L_co]) -> None:
+        """Make it known, for a handle that was restored empty."""
+        self._handle, self._calls = Handle(self._handle.name, homes, definition, AT_ONCE), None
+
+    def join(self, home: Home) -> None:
+        """Another app serves the function, too."""
+        self._handle.homes.append(home)
+
+    def leave(self, binding: Binding) -> None:
+        """An app serves another function under this one's name."""
+        self._handle.homes[:] = [home for home in self._handle.homes if home.binding is not binding]
+
     def _defined(self, use: str) -> Definition[L_co]:
         if self._handle.definition is None:
             raise ExecutionError(
@@ -231,12 +274,13 @@ class Function(Generic[P, R, L_co]):
         return self._handle.definition
 
 
-def look_up(app_name: str, name: str) -> Function[..., Any, Any]:
+def look_up(app_name: str, name: str, env: str | None = None) -> Function[..., Any, Any]:
     """`Function.from_name` for pickles: a plain function travels by reference, a class method as a copy of its code."""
     if is_run_token(app_name):
-        return Function[..., Any, Any](Target(validate_token(app_name), validate_function_name(name)), DEFAULT)
+        run = Target(validate_token(app_name), validate_function_name(name))
+        return Function[..., Any, Any](name, [Home(DEFAULT.of(env), run)])
     app, version = unpin(app_name)
-    return Function.from_name(app, name, version=version or None)
+    return Function.from_name(app, name, version=version or None, environment_name=env)
 
 
 def is_generator_function(function: Callable[..., object]) -> bool:

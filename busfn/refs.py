@@ -24,6 +24,10 @@ MOST_FOLDERS = 200
 """Names in a folder that are looked at for a script that may be meant."""
 
 
+PICKLE = "pickle"
+"""Kind of a source that is no file: the code comes along, see `busfn.serialized`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A reference as it was written."""
@@ -38,11 +42,12 @@ class Source:
     """Where code is and how it is imported."""
 
     kind: str
-    """``script`` (a file) or ``module`` (a dotted name)."""
+    """``script`` (a file), ``module`` (a dotted name) or ``pickle`` (code that comes along)."""
     target: str
-    """Absolute path of the file, or the module's name."""
+    """Absolute path of the file, or the module's name; of code that comes along, the module that it is from, or the
+    file in a bundle."""
     directory: str
-    """Goes first on ``sys.path``."""
+    """Goes first on ``sys.path``; of code that comes along, folders that go last, with a colon between them."""
 
     def to_dict(self) -> dict[str, str]:
         return {"kind": self.kind, "target": self.target, "directory": self.directory}

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from busfn.binding import DEFAULT
 from busfn.bus.base import Bus, Message
 from busfn.client import Client, ClientOptions
 from busfn.config import load_settings
@@ -95,8 +96,7 @@ class RunningApp:
 
     def detach(self) -> None:
         """Disconnect, and let the app go on until its durable work is done; for a bus that outlives this process."""
-        self._app.binding.client, self._app.binding.app = None, ""
-        client, self._client = self._client, None
+        client = self._disconnected()
         stack, self._stack = self._stack, None
         assert stack is not None
         assert client is not None
@@ -105,8 +105,7 @@ class RunningApp:
 
     def stop(self, *, grace: float = GRACE) -> None:
         """Drain the workers and end everything that was started; inputs that still run have ``grace`` seconds."""
-        self._app.binding.client, self._app.binding.app = None, ""
-        client, self._client = self._client, None
+        client = self._disconnected()
         stack, self._stack = self._stack, None
         try:
             if stack is not None and client is not None:
@@ -120,6 +119,14 @@ class RunningApp:
             if stack is not None:
                 stack.stop()
 
+    def _disconnected(self) -> Client | None:
+        """From now on nothing is called over our client, which is to be closed."""
+        self._app.binding.detach()
+        client, self._client = self._client, None
+        if client is not None:
+            DEFAULT.leave(client)
+        return client
+
     def _start(self, stack: Stack) -> None:
         stack.connect_host()
         self._client = self._connect(stack)
@@ -127,8 +134,8 @@ class RunningApp:
         if self._on_log is not None:
             self._client.link.portal.run(self._follow_logs(self._client, self._on_log))
         stack.serve([replace(spec, app=self.token) for spec in specs(self._app)])
-        self._app.binding.app = "" if self.token == self._app.name else self.token
-        self._app.binding.client = self._client
+        self._app.binding.attach(self._client, "" if self.token == self._app.name else self.token)
+        DEFAULT.enter(self._app.name, self._client)
 
     def _connect(self, stack: Stack) -> Client:
         alias = alias_main(self._app)

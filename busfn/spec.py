@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from busfn.errors import InvalidError
-from busfn.protocol.records import Count, Path, Token, from_plain
+from busfn.protocol.records import Count, Path, Text, Token, from_plain
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -23,6 +23,8 @@ MAX_CONTAINERS = 10_000
 """Workers that any of the numbers in `Scaling` may ask for."""
 LOST_LIMIT = 3
 """How often an input may take its worker down before busfn gives up on it."""
+MAX_CODE = 64 << 20
+"""Characters of a pickled function."""
 
 CLOUD_OPTIONS = frozenset((
     "image", "gpu", "cpu", "memory", "volumes", "region", "cloud", "proxy", "mounts", "network_file_systems",
@@ -125,6 +127,8 @@ class Options:
     """Seconds a worker may take to import the code; None means ``timeout``."""
     single_use_containers: bool = False
     """Every input gets a fresh worker process."""
+    serialized: bool = False
+    """The function is sent to workers as a pickle, signed, instead of being imported by them: for closures."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables of the workers."""
     retries: Retries | None = None
@@ -138,6 +142,7 @@ class Options:
         if self.is_generator is not None:
             _flag("is_generator", self.is_generator)
         _flag("single_use_containers", self.single_use_containers)
+        _flag("serialized", self.serialized)
         _texts("env", self.env)
 
     @classmethod
@@ -164,7 +169,13 @@ class FunctionSpec:
     source: Mapping[str, str]
     """Where the code is: `busfn.refs.Source` as a dict."""
     qualname: str
-    """Path of the function inside its module."""
+    """Path of the function inside its module, for people."""
+    origin: str = ""
+    """The app's name in the code; it may be served under another one. Empty in specs of an older busfn: as served."""
+    code: Annotated[str, Text(MAX_CODE)] = ""
+    """The function as a pickle, base64, for a source of the kind ``pickle``; empty when the bundle holds it."""
+    signature: str = ""
+    """Of the pickle, by the key that workers have."""
     version: Count = 0
     """Of the deployment it belongs to; 0 for an app that is only run."""
     is_generator: bool = False

@@ -17,6 +17,7 @@ from busfn import errors
 from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress, Settings
 from busfn.hostprocess import launch_host
+from busfn.sources import signed
 from busfn.spec import FunctionSpec
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ class Stack:
     def serve(self, specs: Sequence[FunctionSpec]) -> None:
         """Have the functions served; on return every call to them will be answered.
 
-        Raises what the host reports, as the same class of `busfn.errors`.
+        Raises what the host reports, as the same class of `busfn.errors`, and `InvalidError` for code that has to be
+        signed without a key.
         """
-        self._tell(op="serve", functions=[spec.to_dict() for spec in specs])
+        self._tell(op="serve", functions=[spec.to_dict() for spec in signed(specs, self.key)])
         self._expect("ready")
 
     def drain(self, grace: float) -> dict[str, int]:

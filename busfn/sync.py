@@ -8,6 +8,8 @@ thread of the one who waits, so no user code ever runs on the loop.
 from __future__ import annotations
 
 import asyncio
+import builtins
+import sys
 import threading
 import warnings
 from collections import deque
@@ -247,12 +249,15 @@ def settled(portal: LoopThread, value: R) -> Pending[R]:
 
 
 def running_loop() -> bool:
-    """Whether the calling thread is inside a running event loop."""
+    """Whether the calling thread is inside a running event loop that it should not block.
+
+    The cells of a notebook run inside the loop of their kernel, and block it whatever they do.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return False
-    return True
+    return not ("ipykernel" in sys.modules and hasattr(builtins, "__IPYTHON__"))
 
 
 def warn_if_blocking(operation: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from busfn.protocol.convert import hints_of, meaning
-from busfn.protocol.shapes import is_dataclass
+from busfn.protocol.shapes import is_dataclass, signature_of
 
 Schema = dict[str, Any]
 
@@ -43,7 +43,7 @@ def describe(function: Callable[..., Any]) -> Description:
     """The function's schemas and the first line of its docstring."""
     hints = hints_of(function)
     doc = inspect.getdoc(function) or ""
-    parameters = parameters_schema(inspect.signature(function), hints)
+    parameters = parameters_schema(signature_of(function), hints)
     return Description(doc.partition("\n")[0], parameters, schema_of(hints.get("return", Any)))
 
 

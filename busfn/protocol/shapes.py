@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 
@@ -26,3 +28,12 @@ def kind_of(value: object) -> type[Any]:
 def is_named(value: object) -> TypeGuard[dict[str, Any]]:
     """A dict whose keys are all text."""
     return is_dict(value) and all(isinstance(key, str) for key in value)
+
+
+def signature_of(function: Callable[..., object]) -> inspect.Signature:
+    """The function's signature; one that takes everything for a built-in function that does not tell its own."""
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        args = inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)
+        return inspect.Signature([args, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])

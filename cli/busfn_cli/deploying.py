@@ -86,7 +86,7 @@ def choose_app(namespace: Mapping[str, Any], name: str, shown: str) -> App:
 def _show(made: Draft, console: Console) -> None:
     for member in made.code.members:
         console.result(member.name)
-    size = sum(os.path.getsize(member.file) for member in made.code.members)
+    size = sum(member.size for member in made.code.members)
     console.note(f"{made.app}: {len(made.functions)} functions, {len(made.code.members)} files, {size / 1024:.1f} KiB")
 
 

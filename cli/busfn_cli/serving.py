@@ -13,7 +13,7 @@ from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress, Settings, load_settings
 from busfn.errors import InvalidError
 from busfn.refs import load, parse_ref, resolve
-from busfn.sources import specs
+from busfn.sources import signed, specs
 from busfn.spec import FunctionSpec
 from busfn_cli.console import Console
 from busfn_cli.remote import shown_address
@@ -44,7 +44,12 @@ def serve(request: ServeRequest, console: Console) -> int:
         with ExitStack() as stack:
             address, key = _bus(settings, stack)
             options = ServiceOptions(
-                specs=chosen, address=address, env=settings.env, key=key, processes=request.processes, join=request.join
+                specs=signed(chosen, key),
+                address=address,
+                env=settings.env,
+                key=key,
+                processes=request.processes,
+                join=request.join,
             )
             service = Microservice(
                 options,

@@ -35,7 +35,9 @@ def main() -> int:
             await context.bus.close()
         return 0
 
-    return run_child(child)
+    code = run_child(child)
+    forks.close()
+    return code
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A service that another process of ours has started: told what to do on its standard input, and gone with it.
 
-The first line of the input is JSON; the end of the input asks for a stop, as SIGTERM does.
+The first line of the input is JSON; the end of the input asks for a stop. Nothing else does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from busfn.config import BusAddress
-from busfn_services.process import run_service
+from busfn_services.process import run_subordinate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def run_child(child: Child) -> int:
         finally:
             watching.cancel()
 
-    return run_service(service)
+    return run_subordinate(service)
 
 
 def say(**event: object) -> None:

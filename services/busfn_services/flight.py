@@ -102,11 +102,25 @@ class FlightTable:
 
     @staticmethod
     def create_file() -> int:
-        """An unnamed file to map; returns its descriptor, which can be sent to another process."""
-        fd, path = tempfile.mkstemp(prefix="busfn-flight-")
-        os.unlink(path)
-        os.ftruncate(fd, TABLE_SIZE)
+        """An unnamed file to map, in memory where the system has such files; returns its descriptor, which can be sent
+        to another process.
+
+        All of it is allocated: writing to a mapped file that cannot grow any more kills the writer. Raises `OSError`.
+        """
+        fd = _unnamed_file()
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, TABLE_SIZE)
+            else:
+                os.write(fd, bytes(TABLE_SIZE))
+        except OSError:
+            os.close(fd)
+            raise
         return fd
+
+    def abandon(self) -> None:
+        """In a forked child: let go of our parent's records. What is written from now on has no reader."""
+        self._map = mmap.mmap(-1, TABLE_SIZE)
 
     def close(self) -> None:
         self._map.close()
@@ -235,3 +249,11 @@ class FlightTable:
             first=first, crashes=crashes, cursor=cursor, upto=upto, end=end, sequence=sequence, started=started,
             accepted=accepted, token=token.decode(), reply=reply.decode(),
         )  # fmt: skip
+
+
+def _unnamed_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("busfn-flight")
+    fd, path = tempfile.mkstemp(prefix="busfn-flight-")
+    os.unlink(path)
+    return fd

@@ -33,7 +33,7 @@ from busfn_services.controller.leftover import queued_inputs
 from busfn_services.controller.wanted import Served, with_overrides
 from busfn_services.farewell import while_there
 from busfn_services.lease import Lease
-from busfn_services.process import run_service
+from busfn_services.process import run_subordinate
 from busfn_services.supervisor.context import HostContext, open_context
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.supervisor import Supervisor
@@ -265,7 +265,8 @@ class Host:
 def main() -> int:
     """Fork the fork server off while we are alone in the process, then serve."""
     forks = ForkServer.launch()
-    code = run_service(Host(forks).run)
+    code = run_subordinate(Host(forks).run)
+    forks.close()
     gc.freeze()  # what is left needs no collection: at the interpreter's end it takes 60 ms, and our owner waits
     return code
 

@@ -1,4 +1,8 @@
-"""One way for every service to run: a loop, signals that ask for a stop, an exit code."""
+"""How processes of ours run: a loop, who may ask them to stop, an exit code.
+
+Signals that are sent to a whole group (by a terminal, by an init system, by `kill -TERM -PGID`) are for the process
+that the user has started: it decides in which order the others end, and tells them through pipes and sockets.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +11,71 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from busfn.concurrency.loops import LoopTask
 from busfn.errors import Error
 from busfn.sync import new_loop
 
-Service = Callable[[asyncio.Event], Awaitable[int]]
+Service = Callable[[asyncio.Event], Coroutine[Any, Any, int]]
 """Runs until it is done or the event is set; returns the exit code."""
+GROUP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What is sent to all processes of a group when only its leader is meant."""
 
 EXIT_FAULT = 70
 """Of a process that one of its loops has ended."""
 
 
 def run_service(service: Service) -> int:
-    """Run a service on this thread; SIGTERM and SIGINT ask it to stop. Errors of ours end it with a line and code 1."""
+    """Run a service that the user has started, on this thread; a signal to its group asks it to stop.
+
+    Errors of ours end it with a line and code 1.
+    """
+
+    async def watched(stop: asyncio.Event) -> int:
+        loop = asyncio.get_running_loop()
+        for number in GROUP_SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # else `nohup` was meant
+                loop.add_signal_handler(number, stop.set)
+        return await service(stop)
+
+    return _run(watched)
+
+
+def run_subordinate(service: Service) -> int:
+    """Run a service that another process of ours has started, on this thread; only that one asks it to stop.
+
+    Errors of ours end it with a line and code 1.
+    """
+    ignore_group_signals()
+    return _run(service)
+
+
+def ignore_group_signals() -> None:
+    """Leave signals of the group to whoever has started us.
+
+    They are handled rather than ignored: programs that are started from here would ignore them, too.
+    """
+    for number in GROUP_SIGNALS:
+        signal.signal(number, _leave_to_parent)
+
+
+def _leave_to_parent(_number: int, _frame: object) -> None:
+    """Our parent has got it, too."""
+
+
+def _run(service: Service) -> int:
+    async def supervised() -> int:
+        end_on_fault(asyncio.get_running_loop())
+        return await service(asyncio.Event())
+
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
-            return runner.run(_supervised(service))
+            return runner.run(supervised())
         except Error as error:
             print(f"busfn: {error}", file=sys.stderr)
             return 1
-
-
-async def _supervised(service: Service) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    end_on_fault(loop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return await service(stop)
 
 
 def end_on_fault(loop: asyncio.AbstractEventLoop) -> None:

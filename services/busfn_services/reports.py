@@ -180,6 +180,8 @@ class ForkEvent:
     worker: Name
     pid: Count = 0
     code: Annotated[int, Range(-1024, 1024)] = 0
+    reason: Line = ""
+    """Why a worker could not be started."""
 
     @classmethod
     def decode(cls, line: bytes) -> ForkEvent:

@@ -17,20 +17,19 @@ import durable
 
 from busfn import Function
 from busfn.bus.server import EmbeddedServer
+from busfn_services.parentage import descendants
 
 BUSFN = str(Path(sys.executable).parent / "busfn")
 APP = durable.__file__
 
 
 class Service:
-    """`busfn worker` in a process group of its own: a host as others see it."""
+    """`busfn worker`: a host as others see it."""
 
     def __init__(self, ref: str, processes: int, url: str = "") -> None:
         command = [BUSFN, "worker", ref, "-n", str(processes)]
         pipe, environ = subprocess.PIPE, os.environ | ({"BUSFN_URL": url} if url else {})
-        self._process = subprocess.Popen(
-            command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environ
-        )
+        self._process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environ)
         self._said: list[str] = []
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -61,7 +60,8 @@ class Service:
 
     def signal(self, number: signal.Signals) -> None:
         """To the supervisor and all its workers."""
-        os.killpg(self._process.pid, number)
+        for pid in (self.pid, *descendants(self.pid)):
+            os.kill(pid, number)
 
     def stop(self) -> None:
         self._process.terminate()

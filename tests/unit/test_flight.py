@@ -226,3 +226,31 @@ def test_when_the_bus_was_heard_is_kept_beside_the_rest_of_the_header(both):
     worker.hears(12.5, 13.0)
     worker.fill(0, ENTRY)
     assert (supervisor.waiting, supervisor.mean, supervisor.heard) == (3, 0.25, 12.5)
+
+
+def test_a_table_needs_no_room_in_the_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file on a full disk killed whoever wrote to it with SIGBUS."""
+    monkeypatch.setattr("tempfile.tempdir", "/dev/full")
+    number = FlightTable.create_file()
+    assert os.fstat(number).st_blocks * 512 >= TABLE_SIZE
+    os.close(number)
+
+
+def test_a_table_without_room_is_refused() -> None:
+    script = (
+        "import os, resource; from busfn_services.flight import TABLE_SIZE, FlightTable\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (TABLE_SIZE // 2, TABLE_SIZE // 2))\n"
+        "before = os.listdir('/proc/self/fd')\n"
+        "try: FlightTable.create_file()\n"
+        "except OSError as error: print(error.strerror, os.listdir('/proc/self/fd') == before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "File too large True\n"
+
+
+def test_what_an_abandoned_table_is_told_has_no_reader(both: tuple[FlightTable, FlightTable]) -> None:
+    worker, supervisor = both
+    worker.abandon()
+    worker.fill(0, ENTRY)
+    assert list(supervisor.entries()) == []

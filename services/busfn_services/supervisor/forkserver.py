@@ -4,11 +4,13 @@ It stays single-threaded and runs no event loop, so forking it is safe, and a wo
 a fresh interpreter's hundred and fifty. It must be launched before its parent starts any thread or loop.
 
 Wire: the supervisor sends a length and a JSON object, with the worker's four descriptors (command socket, in-flight
-table, stdout, stderr) attached to the length; the server answers JSON lines: ``started`` and ``exited``.
+table, stdout, stderr) attached to the length; the server answers JSON lines: ``started`` and ``exited``, with a
+``reason`` when no process could be made.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -17,17 +19,37 @@ import signal
 import socket
 import struct
 import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from busfn.bus import core
+from busfn.errors import ServiceError
 from busfn_services.flight import FlightTable
+from busfn_services.parentage import adopt_orphans, die_with_parent, mark_descendants
+from busfn_services.process import ignore_group_signals
+from busfn_services.supervisor.leftovers import AGAIN, PATIENCE, Leftovers, exit_code
 from busfn_services.worker.output import Output
 from busfn_services.worker.worker import WorkerConfig, run_worker
 
 _LENGTH = struct.Struct(">I")
 DESCRIPTORS = 4
+_CLOSE_ON_EXEC: int = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+"""For descriptors that are received: programs that user code starts shall not have them."""
 PRELOADED = (core,)
 """Modules that every worker needs and that nothing here uses: imported once, before the first fork."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a supervisor has of a worker from the start."""
+
+    socket: socket.socket
+    table: FlightTable
+    out: int
+    err: int
 
 
 class ForkServer:
@@ -36,10 +58,13 @@ class ForkServer:
     def __init__(self, sock: socket.socket, pid: int) -> None:
         self.socket = sock
         self.pid = pid
+        self._other = sock.dup()
+        """Outlives the event loop that closes ``socket``."""
 
     @classmethod
     def launch(cls) -> ForkServer:
         """Fork the server off; returns in the parent only."""
+        adopt_orphans()  # should the server be killed, what it has adopted comes to us
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid:
@@ -48,38 +73,85 @@ class ForkServer:
         ours.close()
         sys.exit(_Server(theirs).run())
 
-    def fork(self, config: dict[str, Any], fds: list[int]) -> None:
-        """Ask for a worker; `fds` are its descriptors and stay ours to close."""
-        body = json.dumps(config).encode()
-        socket.send_fds(self.socket, [_LENGTH.pack(len(body))], fds)
-        self.socket.sendall(body)
+    def fork(self, config: dict[str, Any]) -> Ends:
+        """Ask for a worker. Raises `ServiceError` when there are too few descriptors or too little memory."""
+        with ExitStack() as theirs, ExitStack() as ours:
+            try:
+                ends, fds = _connect(theirs, ours)
+                body = json.dumps(config).encode()
+                self._send(_LENGTH.pack(len(body)), fds)
+                self._send(body)
+            except OSError as error:
+                raise ServiceError(f"no worker can be started: {error.strerror or error}") from error
+            ours.pop_all()
+        return ends
+
+    def _send(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        """All of it, though the socket does not block for the sake of whoever reads it."""
+        left = memoryview(data)
+        while left:
+            try:
+                sent = socket.send_fds(self.socket, [left], fds) if fds else self.socket.send(left)
+                left = left[sent:]
+            except BlockingIOError:
+                if not select.select([], [self.socket], [], PATIENCE)[1]:
+                    raise TimeoutError("the process that makes them does not answer") from None
+
+    def close(self) -> None:
+        """End the server, its workers, and what these have started; blocks until all of it has ended. Idempotent."""
+        self.socket.close()
+        with self._other as sock, suppress(OSError):
+            sock.shutdown(socket.SHUT_WR)
+            sock.settimeout(2 * PATIENCE)
+            while sock.recv(4096):  # until it has ended
+                continue
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+
+def _connect(theirs: ExitStack, ours: ExitStack) -> tuple[Ends, list[int]]:
+    """Both ends of what connects a supervisor and a worker; the descriptors are the worker's."""
+    near, far = socket.socketpair()
+    ours.callback(near.close)
+    theirs.callback(far.close)
+    table = FlightTable.create_file()
+    theirs.callback(os.close, table)
+    reading, writing = list[int](), list[int]()
+    for _ in ("stdout", "stderr"):
+        read, write = os.pipe()
+        ours.callback(os.close, read)
+        theirs.callback(os.close, write)
+        reading.append(read)
+        writing.append(write)
+    return Ends(near, FlightTable(table), *reading), [far.fileno(), table, *writing]
 
 
 class _Server:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._children: dict[int, str] = {}
+        self._workers: dict[int, str] = {}
+        self._leftovers = Leftovers()
         self._wake, self._waker = os.pipe()
 
     def run(self) -> int:
-        """Serve until the supervisor is gone, then end all workers. In a forked worker: its whole life."""
+        """Serve until the supervisor has ended, then end all workers. In a forked worker: its whole life."""
+        os.setsid()  # Ctrl-C in a terminal is for the supervisor
+        adopt_orphans()
         _detach_stdin()
         os.set_blocking(self._waker, False)
         signal.set_wakeup_fd(self._waker)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a group or a control group, and meant for
-            signal.signal(number, signal.SIG_IGN)  # the supervisor, whose end is ours
+        ignore_group_signals()
         gc.freeze()
         watched: list[socket.socket | int] = [self._socket, self._wake]
         while True:
-            readable, _, _ = select.select(watched, [], [])
-            if self._wake in readable:
-                os.read(self._wake, 4096)
-                self._reap()
+            readable, _, _ = select.select(watched, [], [], self._leftovers.wait())
+            self._reap(readable)
             if self._socket in readable:
                 request = self._receive()
                 if request is None:
-                    self._kill_all()
+                    self._end()
                     return 0
                 code = self._fork(*request)
                 if code is not None:
@@ -87,7 +159,7 @@ class _Server:
 
     def _receive(self) -> tuple[dict[str, Any], list[int]] | None:
         try:
-            length, fds, _, _ = socket.recv_fds(self._socket, _LENGTH.size, DESCRIPTORS)
+            length, fds, _, _ = socket.recv_fds(self._socket, _LENGTH.size, DESCRIPTORS, _CLOSE_ON_EXEC)
         except ConnectionResetError:  # the supervisor died with something unread
             return None
         if not length:
@@ -103,16 +175,27 @@ class _Server:
 
     def _fork(self, config: dict[str, Any], fds: list[int]) -> int | None:
         """Fork a worker: None in the server, the exit code in the worker when its life is over."""
-        pid = os.fork()
+        name, server = config["worker"], os.getpid()
+        try:
+            if len(fds) < DESCRIPTORS:  # the kernel drops what there is no room for
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            pid = os.fork()
+        except OSError as error:
+            self._tell(event="exited", worker=name, code=1, reason=f"no process could be made: {error.strerror}")
+            pid = -1
         if pid == 0:
-            return self._become_worker(config, fds)
+            return self._become_worker(config, fds, server)
         for fd in fds:
             os.close(fd)
-        self._children[pid] = config["worker"]
-        self._tell(event="started", worker=config["worker"], pid=pid)
+        if pid > 0:
+            self._workers[pid] = name
+            self._tell(event="started", worker=name, pid=pid)
         return None
 
-    def _become_worker(self, config: dict[str, Any], fds: list[int]) -> int:
+    def _become_worker(self, config: dict[str, Any], fds: list[int], server: int) -> int:
+        os.setsid()  # what user code starts is in this session, and is ended with it
+        die_with_parent(server)
+        mark_descendants(os.getpid())
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for fd in (self._wake, self._waker):
@@ -127,26 +210,32 @@ class _Server:
         output.install()
         return run_worker(WorkerConfig.from_dict(config), socket.socket(fileno=command), FlightTable(table), output)
 
-    def _reap(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            worker = self._children.pop(pid, None)
-            if worker is not None:
-                self._tell(event="exited", worker=worker, code=os.waitstatus_to_exitcode(status))
+    def _reap(self, readable: Sequence[socket.socket | int]) -> None:
+        """Report workers that have ended, and end what they have left behind."""
+        if self._wake in readable:
+            os.read(self._wake, 4096)
+            for pid, worker in list(self._workers.items()):
+                code = exit_code(pid)
+                if code is not None:
+                    del self._workers[pid]
+                    self._leftovers.add(pid)
+                    self._tell(event="exited", worker=worker, code=code)
+        self._leftovers.sweep(self._workers)
 
     def _tell(self, **event: Any) -> None:
         try:
             self._socket.sendall(json.dumps(event).encode() + b"\n")
-        except OSError:  # the supervisor is gone: the next read sees the end
+        except OSError:  # the supervisor has ended: the next read sees the end
             return
 
-    def _kill_all(self) -> None:
-        for pid in self._children:
+    def _end(self) -> None:
+        """End all workers, and all that they and those before them have left behind."""
+        for pid in self._workers:
             os.kill(pid, signal.SIGKILL)
-        for pid in list(self._children):
-            os.waitpid(pid, 0)
+        deadline = time.monotonic() + PATIENCE
+        while (self._workers or self._leftovers.wait() is not None) and time.monotonic() < deadline:
+            wait = self._leftovers.wait()
+            self._reap(select.select([self._wake], [], [], AGAIN if wait is None else wait)[0])
 
 
 def _detach_stdin() -> None:

@@ -7,9 +7,9 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -19,14 +19,16 @@ from busfn.errors import Error, ProtocolError
 from busfn.ids import new_call_id
 from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
-from busfn_services.flight import Entry, FlightTable, Kind, pull_inbox
+from busfn_services.flight import Entry, Kind, pull_inbox
 from busfn_services.handon import beat
 from busfn_services.lines import Lines
 from busfn_services.marks import NOBODY, MarkedOutput, Owner, Piece
+from busfn_services.process import EXIT_FAULT
 from busfn_services.reports import ForkEvent, WorkerEvent, shorten
 from busfn_services.supervisor.context import HostContext
 from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.forkserver import ForkServer
+from busfn_services.supervisor.leftovers import kill_orphans
 from busfn_services.supervisor.logs import Echo, LogSink, pump
 from busfn_services.supervisor.rescue import Rescue
 from busfn_services.supervisor.watch import GRACE, Duty
@@ -91,23 +93,19 @@ class Supervisor:
         await self._tasks.cancel()
 
     def start(self, spec: FunctionSpec) -> Worker:
-        """Start a worker; `on_change` tells when it is ready or has failed."""
-        name = f"w{new_call_id()[-12:]}"
-        ours, theirs = socket.socketpair()
-        table_fd = FlightTable.create_file()
-        out, err = os.pipe(), os.pipe()
+        """Start a worker; `on_change` tells when it is ready or has failed.
+
+        Raises `ServiceError` when there are too few descriptors or too little memory for one more.
+        """
+        name, token = f"w{new_call_id()[-12:]}", secrets.token_hex(16)
+        ends = self._forks.fork({**self._config(name, spec), "log_token": token})
         deliveries = Deliveries(self._context.bus, pull_inbox(self._context.address.inbox_prefix, name))
-        worker = Worker(name, spec, FlightTable(table_fd), ours, deliveries, time.monotonic())
+        worker = Worker(name, spec, ends.table, ends.socket, deliveries, time.monotonic())
         self.workers[name] = worker
         self._tasks.spawn(deliveries.watch(), f"deliveries of {name}")
-        token = secrets.token_hex(16)
-        self._forks.fork({**self._config(worker), "log_token": token}, [theirs.fileno(), table_fd, out[1], err[1]])
-        theirs.close()
-        for fd in (table_fd, out[1], err[1]):
-            os.close(fd)
         self._pumps[worker] = [
             self._tasks.loop(pump(fd, self._sink(worker, stream), MarkedOutput(token)), "output", name)
-            for fd, stream in ((out[0], "out"), (err[0], "err"))
+            for fd, stream in ((ends.out, "out"), (ends.err, "err"))
         ]
         self._tasks.loop(self._read_worker(worker), "events", name)
         return worker
@@ -124,11 +122,11 @@ class Supervisor:
             worker.kill()
         await asyncio.gather(*waits)
 
-    def _config(self, worker: Worker) -> dict[str, Any]:
+    def _config(self, name: str, spec: FunctionSpec) -> dict[str, Any]:
         context = self._context
         return {
-            "worker": worker.name,
-            "spec": worker.spec.to_dict(),
+            "worker": name,
+            "spec": spec.to_dict(),
             "address": asdict(context.address),
             "env": context.subjects.env,
             "key": context.key.hex() if context.key else "",
@@ -144,15 +142,26 @@ class Supervisor:
             with isolated("an event of the fork server"):
                 self._on_fork_event(ForkEvent.decode(lines.line))
         if not self._closing:
-            raise RuntimeError("the fork server has ended, so no worker can be started, and no end of one be noticed")
+            await self._end_without_forks()
+
+    async def _end_without_forks(self) -> None:
+        """Nothing starts workers any more, or tells when they end. The process ends, and whoever keeps it starts it
+        again; until then what its workers had is handed back."""
+        logger.error("the process that starts workers has ended; so does this host")
+        kill_orphans(self._forks.pid, {worker.pid for worker in self.workers.values() if worker.pid})
+        await asyncio.gather(*(self._exited(worker, -signal.SIGKILL) for worker in list(self.workers.values())))
+        with suppress(Error):
+            await self._context.bus.flush()
+        os._exit(EXIT_FAULT)
 
     def _on_fork_event(self, event: ForkEvent) -> None:
         worker = self.workers.get(event.worker)
         if worker is None:
             return
         if event.event == "started":
-            worker.pid = event.pid
+            worker.started(event.pid)
         else:
+            worker.failure = event.reason or worker.failure
             self._tasks.spawn(self._exited(worker, event.code), f"the end of worker {worker.name}")
 
     async def _read_worker(self, worker: Worker) -> None:

@@ -112,13 +112,19 @@ class Worker:
         await asyncio.wait({leaving}, timeout=LEAVE_PATIENCE)
         self._tell({"op": "drain"})
 
+    def started(self, pid: int) -> None:
+        """Its process is there."""
+        self.pid = pid
+        if self.dismissed:
+            self.signal(signal.SIGKILL)
+
     def kill(self) -> None:
-        """End it now; what it ran is run again elsewhere."""
+        """End it now, with all that it has started; what it ran is run again elsewhere."""
         self.dismissed = True
         self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal if it still runs."""
+        """Send a signal if it still runs; what it has started gets none."""
         if self.pid and self.state is not State.GONE:
             with suppress(ProcessLookupError):  # it ended just now
                 os.kill(self.pid, number)

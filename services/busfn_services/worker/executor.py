@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, cast, get_type_hints
@@ -13,11 +12,13 @@ from busfn.protocol.arguments import unpack_arguments
 from busfn.protocol.codecs import Codecs
 from busfn.protocol.convert import convert_arguments
 from busfn.protocol.envelope import Call
+from busfn.protocol.shapes import signature_of
 from busfn.spec import FunctionSpec
 from busfn_services.marks import Owner
 from busfn_services.outcomes import retry_delay
 from busfn_services.worker.answers import AnswerBuilder
 from busfn_services.worker.failures import FailureLog, Write
+from busfn_services.worker.forkguard import ForkGuard
 from busfn_services.worker.job import Job
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -39,9 +40,16 @@ class Executor:
     """What running an input needs, for any kind of function: arguments in, the body marked as running, errors out."""
 
     def __init__(
-        self, spec: FunctionSpec, raw: Callable[..., Any], codecs: Codecs, worker: str, write: Write = _nowhere
+        self,
+        spec: FunctionSpec,
+        raw: Callable[..., Any],
+        codecs: Codecs,
+        worker: str,
+        guard: ForkGuard,
+        write: Write = _nowhere,
     ) -> None:
         self.spec = spec
+        self.guard = guard
         self.raw = raw
         self.codecs = codecs
         self.answers = AnswerBuilder(codecs, worker)
@@ -51,7 +59,7 @@ class Executor:
         """Whether calls that are short may come together: what fails is not tried again here."""
         self.current: CurrentInput | None = None
         """The input whose body runs, as any thread sees it."""
-        self._signature = inspect.signature(raw)
+        self._signature = signature_of(raw)
         self._running_since = 0.0
         self._job: Job | None = None
 
@@ -167,6 +175,9 @@ class Body:
         self._executor.begin(self._job, current)
         self._token = enter_input(current)
 
-    def __exit__(self, *_: object) -> None:
-        self._executor.end()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        executor = self._executor
+        if executor.guard.is_child:
+            executor.guard.leave(error)
+        executor.end()
         leave_input(self._token)

@@ -79,6 +79,7 @@ class _Run:
         """Push every item; the body is closed, not abandoned, when the consumer leaves."""
         try:
             for item in iterator:
+                self._executor.guard.leave_if_child()
                 if not self._outlet.has_credit():
                     self._outlet.wait_for_credit()
                 if self._outlet.push(item):
@@ -91,6 +92,7 @@ class _Run:
     async def adrive(self, iterator: AsyncIterator[Any]) -> None:
         try:
             async for item in iterator:
+                self._executor.guard.leave_if_child()
                 if not self._outlet.has_credit():
                     await asyncio.to_thread(self._outlet.wait_for_credit)
                 if self._outlet.push(item):

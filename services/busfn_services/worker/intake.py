@@ -30,10 +30,11 @@ from busfn_services.handon import RESENT_AFTER, admit, decline, failure_answer, 
 from busfn_services.outcomes import Outcomes
 from busfn_services.pulse import Pulse
 from busfn_services.worker.background import Background
+from busfn_services.worker.forkguard import TIMEOUT_SIGNAL
 from busfn_services.worker.holdings import Holdings
 from busfn_services.worker.job import Job
 from busfn_services.worker.limiter import Limiter
-from busfn_services.worker.mainloop import TIMEOUT_SIGNAL, Jobs
+from busfn_services.worker.mainloop import Jobs
 from busfn_services.worker.membership import Membership
 from busfn_services.worker.outbox import STORE_PAUSE, Outbox
 from busfn_services.worker.outlet import Outlet

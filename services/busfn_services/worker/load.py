@@ -1,44 +1,85 @@
-"""Finding a function in the user's code."""
+"""Finding a function in the user's code: the one that its app registers under its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
+import base64
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from busfn.app import App
+from busfn.app import App, seen_apps
 from busfn.client import Client
-from busfn.errors import NotFoundError
+from busfn.errors import InvalidError
 from busfn.function import Function
-from busfn.refs import Source, load
+from busfn.protocol.names import unpin
+from busfn.refs import PICKLE, Source, load
 from busfn.spec import FunctionSpec
 
-
-def load_function(spec: FunctionSpec) -> tuple[ModuleType, Callable[..., Any]]:
-    """Import the module on this thread and find the function in it. Raises whatever the import raises."""
-    module = load(Source.from_dict(spec.source))
-    found: object = module
-    for part in spec.qualname.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, Function):
-        return module, found.get_raw_f()
-    if not callable(found):
-        raise NotFoundError(f"{spec.source['target']} has no function {spec.qualname!r}")
-    return module, found
+AnyFunction = Function[..., Any, Any]
 
 
-def bind_apps(module: ModuleType, client: Client, raw: Callable[..., Any], token: str) -> None:
-    """Let the functions of the module's apps be called from here.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A function with the app that has registered it."""
 
-    What ``raw``, the function that we serve, calls of its own app stays within its deployment, which ``token`` names:
-    it may be pinned to a version, bear another name, or include the app.
+    function: AnyFunction
+    app: App
+
+    def bind(self, client: Client, token: str) -> None:
+        """Let the app's functions be called from here.
+
+        What the function that we serve calls of its own app stays within its deployment, which ``token`` names: it may
+        be pinned to a version, or bear another name.
+        """
+        self.app.binding.attach(client, token if token != self.app.name else "")
+
+
+def load_function(spec: FunctionSpec, key: bytes | None) -> Loaded:
+    """Import the code on this thread and find the function. Raises whatever the import raises.
+
+    Raises `InvalidError` when the code registers the function no more, which it did where its app was started.
     """
-    for value in list(vars(module).values()):
-        if isinstance(value, App):
-            value.binding.client = client
-            if value.name != token and _has(value, raw):
-                value.binding.app = token
+    apps: list[App] = []
+    with seen_apps(apps.append):
+        module = _execute(spec, key)
+    name = spec.origin or unpin(spec.app)[0]
+    named = [app for app in apps if app.name == name]
+    having = [app for app in named if spec.name in app.functions]
+    # The module may import another one that makes an app with this name.
+    chosen = [app for app in having if app.registered_in[spec.name] == module] or having
+    if len(chosen) != 1:
+        raise InvalidError(_missing(spec, name, apps, named, having))
+    return Loaded(chosen[0].functions[spec.name], chosen[0])
 
 
-def _has(app: App, raw: Callable[..., Any]) -> bool:
-    return any(one.app is not None and one.get_raw_f() is raw for one in app.functions.values())
+def _execute(spec: FunctionSpec, key: bytes | None) -> str:
+    """Run the code that registers the function; returns the module's name."""
+    source = Source.from_dict(spec.source)
+    if source.kind != PICKLE:
+        return load(source).__name__
+    from busfn.serialized import restore
+
+    folders = source.directory.split(":")
+    sys.path.extend(one for one in folders if one and one not in sys.path)
+    code = base64.b64decode(spec.code) if spec.code else Path(source.target).read_bytes()
+    restore(code, spec.signature, key, spec.label)
+    return ""
+
+
+def _missing(spec: FunctionSpec, name: str, apps: Sequence[App], named: Sequence[App], having: Sequence[App]) -> str:
+    where, what = spec.source["target"], spec.name
+    if having:
+        return f"{where} makes {len(having)} apps named {name!r} with a function {what!r}: give each a name of its own"
+    if named:
+        known = ", ".join(sorted({one for app in named for one in app.functions})) or "none"
+        found = f"registers no function {what!r} on the app {name!r} (there is {known})"
+    else:
+        made = ", ".join(sorted({app.name for app in apps})) or "none"
+        found = f"makes no app named {name!r} (there is {made})"
+    return (
+        f"a worker has imported {where}, which {found}, although it did where the app was started. Workers import the"
+        " code anew: register functions in the global scope of a module, not under `if __name__ == '__main__':` or"
+        " depending on arguments or variables, or send the code along with `@app.function(serialized=True)`"
+    )

@@ -10,13 +10,11 @@ from typing import Any
 
 from busfn.invoke.mailbox import Mailbox
 from busfn_services.worker.executor import Executor
+from busfn_services.worker.forkguard import TIMEOUT_SIGNAL
 from busfn_services.worker.generators import arun_generator, run_generator
 from busfn_services.worker.job import Job
 from busfn_services.worker.plain import arun_plain, run_plain
 from busfn_services.worker.port import Port
-
-TIMEOUT_SIGNAL = signal.SIGUSR2
-"""Sent by the supervisor when a body is over its time, and by the loop thread when its call is cancelled."""
 
 
 class Stop:
@@ -30,12 +28,14 @@ AsyncRunner = Callable[[Executor, Port, Job], Coroutine[Any, Any, None]]
 def serve(executor: Executor, port: Port, jobs: Jobs) -> None:
     """Run jobs until `Stop`; must be called on the main thread, where signals arrive."""
     if inspect.iscoroutinefunction(executor.raw) or inspect.isasyncgenfunction(executor.raw):
-        asyncio.run(_serve_async(executor, port, jobs))
+        with asyncio.Runner(loop_factory=executor.guard.new_loop) as runner:
+            runner.run(_serve_async(executor, port, jobs))
         return
     signal.signal(TIMEOUT_SIGNAL, lambda _number, _frame: executor.interrupt())
     run = run_generator if executor.spec.is_generator else run_plain
     while isinstance(job := jobs.get(), Job):
         run(executor, port, job)
+        executor.guard.leave_if_child()
 
 
 async def _serve_async(executor: Executor, port: Port, jobs: Jobs) -> None:

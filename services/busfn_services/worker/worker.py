@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -28,8 +27,9 @@ from busfn_services.process import end_on_fault
 from busfn_services.reports import shorten
 from busfn_services.worker.discovery import Discovery
 from busfn_services.worker.executor import Executor
+from busfn_services.worker.forkguard import ForkGuard
 from busfn_services.worker.intake import Intake
-from busfn_services.worker.load import bind_apps, load_function
+from busfn_services.worker.load import load_function
 from busfn_services.worker.mainloop import Jobs, Stop, serve
 from busfn_services.worker.output import Output
 
@@ -71,6 +71,11 @@ class SupervisorLink:
         """Report something."""
         with self._lock:
             self._socket.sendall(json.dumps(event).encode() + b"\n")
+
+    def abandon(self) -> None:
+        """In a forked child: the link is its parent's."""
+        if self._socket.fileno() >= 0:
+            os.close(self._socket.detach())
 
     def listen(self, on_drain: Callable[[], None]) -> None:
         """Obey commands, on a thread of its own; ends the process when the supervisor is gone."""
@@ -116,21 +121,26 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     os.environ[WORKER_VARIABLE] = config.worker
     os.environ["BUSFN_ENV"] = config.env
     os.environ.update(config.spec.env)
-    supervisor = SupervisorLink(sock)
+    supervisor, guard = SupervisorLink(sock), ForkGuard()
+    guard.watch(supervisor.abandon, table.abandon)
     portal = LoopThread()
     end_on_fault(portal.loop)
     nesting = WorkerNesting(table)
     options = ClientOptions(address=config.address, env=config.env, key=config.key, name=config.worker, nesting=nesting)
     connecting = portal.submit(open_bus(options))
     try:
-        module, raw = load_function(config.spec)
+        loaded = load_function(config.spec, config.key)
         client = Client.on(options, portal, connecting.wait())
     except BaseException as error:
+        if guard.is_child:
+            guard.leave(error)
         supervisor.tell(event="failed", text=shorten(user_traceback(error, is_framework_file)))
         return EXIT_STARTUP
-    bind_apps(module, client, raw, config.spec.app)
-    DEFAULT.client = client
-    executor = Executor(config.spec, raw, client.link.codecs, config.worker, output.report)
+    guard.leave_if_child()
+    loaded.bind(client, config.spec.app)
+    DEFAULT.client = DEFAULT.worker = client
+    raw = loaded.function.get_raw_f()
+    executor = Executor(config.spec, raw, client.link.codecs, config.worker, guard, output.report)
     output.follow(executor)
     nesting.executor = executor
     return _serve(config, client, executor, table, supervisor)
@@ -153,7 +163,6 @@ def _serve(
     if config.spec.single_use_containers:
         intake.on_finished = leave
     client.link.portal.run(_join(intake, discovery))
-    signal.signal(signal.SIGTERM, lambda _number, _frame: leave())
     supervisor.listen(leave)
     supervisor.tell(event="ready")
     serve(executor, intake.outbox, jobs)

@@ -96,23 +96,35 @@ class Cli:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
 
-    def start(self, *args: object, env: dict[str, str] | None = None) -> Running:
-        process = subprocess.Popen(
-            [BUSFN, *map(str, args)],
+    def start(self, *args: object, env: dict[str, str] | None = None, program: str = BUSFN, given: str = "") -> Running:
+        """``given`` is what the program reads from its standard input."""
+        source = self.temp / "stdin"
+        source.write_text(given)
+        with source.open() as stdin:
+            process = self._popen([program, *map(str, args)], env or {}, stdin)
+        source.unlink()
+        running = Running(process)
+        self._running.append(running)
+        return running
+
+    def _popen(self, command: list[str], env: dict[str, str], stdin: IO[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
             cwd=self.folder,
-            env=self._environ() | (env or {}),
-            stdin=subprocess.DEVNULL,
+            env=self._environ() | env,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
         )
-        running = Running(process)
-        self._running.append(running)
-        return running
 
     def __call__(self, *args: object, env: dict[str, str] | None = None) -> Ended:
         return self.start(*args, env=env).end()
+
+    def python(self, *args: object, given: str = "", env: dict[str, str] | None = None) -> Ended:
+        """Run the interpreter itself."""
+        return self.start(*args, env=env, program=sys.executable, given=textwrap.dedent(given)).end()
 
     def _environ(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("BUSFN_", "NATS_", "XDG_", "PYTEST_"))}

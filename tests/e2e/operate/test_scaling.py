@@ -159,17 +159,17 @@ def test_a_worker_that_was_stopped_takes_nothing_new(
     up.busfn("worker", "stop", "nobody", code=1)
 
 
-def test_a_worker_that_gets_sigterm_finishes_and_takes_nothing_new(
+def test_a_worker_leaves_signals_of_its_group_to_its_parent(
     up, app: str, script: Script, tmp_path: Path, eventually: Eventually
 ) -> None:
     work, path = worked_by_one(up, app, script), str(tmp_path / "log")
     running = work.spawn(path, 1, 2.5)
     eventually(lambda: Path(path).exists())
     [worker] = up.workers(app, "work")
-    os.kill(worker.pid, signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(worker.pid, number)
     others = [work.spawn(path, 2 + number, 0.0) for number in range(5)]
-    assert worker.pid not in {call.get(timeout=60) for call in others}
-    assert running.get(timeout=60) == worker.pid
+    assert {call.get(timeout=60) for call in (running, *others)} == {worker.pid}
     lines = Counter(Path(path).read_text().splitlines())
     assert lines == Counter(f"{word} {number}" for number in range(1, 7) for word in ("began", "ended"))
 
