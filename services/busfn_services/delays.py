@@ -11,10 +11,13 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
 from busfn.bus.base import Headers, Kept, Message, Subscription
+from busfn.concurrency.loops import Tasks, turns
 from busfn.errors import Error, ProtocolError, QueueFull, ResourceExhaustedError
 from busfn.invoke.delays import LEAD, overflow_at, queued_at, withdraw_messages
 from busfn.protocol.envelope import Call, read_call
@@ -25,6 +28,7 @@ from busfn_services.handon import Context, beat, refuse
 
 LIST_EVERY = 60.0
 """Seconds between two lists of all that is put off: word of one may be lost."""
+MAX_DIGITS = 16
 TOGETHER = 64
 """Calls that come into their queues at the same time."""
 PAUSE = 1.0
@@ -49,7 +53,9 @@ class Promoter:
         self._listed = -math.inf
         self._woken = asyncio.Event()
         self._ears: list[Subscription] = []
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks(logger)
+        self._started = False
+        self._pause = 0.0
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -62,17 +68,16 @@ class Promoter:
 
     async def start(self) -> None:
         """Begin, unless it has."""
-        if self._task is None:
+        if not self._started:
+            self._started = True
             for subject in self._context.subjects.delays:
                 self._ears.append(await self._context.bus.subscribe(subject, self._on_delay))
             self._context.bus.on_reconnect(self.read_again)
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._tasks.loop(self._run(), "delays")
 
     async def stop(self) -> None:
         """End. Idempotent."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.cancel()
         while self._ears:
             await self._ears.pop().leave()
 
@@ -82,31 +87,40 @@ class Promoter:
         self._woken.set()
 
     def _on_delay(self, message: Message) -> None:
-        stream, subject = message.headers.get("Nats-Stream", ""), message.headers.get("Nats-Subject", "")
-        entry = _entry(stream, subject)
-        if entry is not None and stream in self._streams:
+        entry = self._entry(message.headers.get("Nats-Subject", ""))
+        if entry is not None:
             earlier = entry.due < self._agenda.next
             self._agenda.add(entry)
             if earlier:
                 self._woken.set()
 
-    @property
-    def _streams(self) -> tuple[str, str]:
-        return self._context.subjects.stream("DELAYED"), self._context.subjects.stream("OVF")
+    def _entry(self, subject: str) -> Entry | None:
+        """When what is stored under a subject is due; None when that is none of ours: anybody may have written it."""
+        subjects, due = self._context.subjects, subject.rpartition(".")[2]
+        if not (due.isascii() and due.isdigit() and len(due) < MAX_DIGITS) or "*" in subject:
+            return None
+        try:
+            address = subjects.parse(subject)
+        except ProtocolError:
+            return None
+        stream = {"delayed": "DELAYED", "ovf": "OVF"}.get(address.kind)
+        if stream is None or due not in address.rest:
+            return None
+        return Entry(int(due) / 1000, subjects.stream(stream), subject)
 
     async def _run(self) -> None:
-        while True:
+        async for _ in turns(self._rest, within=LIST_EVERY):
             self._woken.clear()
             try:
-                pause = await self._step()
+                self._pause = await self._step()
             except Error as error:
-                logger.warning("calls that are due cannot be put into their queues: %s", error)
-                self._listed, pause = -math.inf, PAUSE
-            try:
-                async with asyncio.timeout(pause):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+                logger.warning("it is not known which calls are due: %s", error)
+                self._listed, self._pause = -math.inf, PAUSE
+
+    async def _rest(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause):
+                await self._woken.wait()
 
     async def _step(self) -> float:
         """Do what is due; tells in how many seconds to look again."""
@@ -115,28 +129,37 @@ class Promoter:
             return LIST_EVERY
         if time.monotonic() - self._listed > LIST_EVERY or self._agenda.exhausted:
             await self._list()
-        due = list(self._agenda.pop(time.time() + LEAD))
-        for at in range(0, len(due), TOGETHER):
-            outcomes = await asyncio.gather(*map(self._promote, due[at : at + TOGETHER]), return_exceptions=True)
-            for outcome in outcomes:
-                if outcome is not None:
-                    raise outcome
+        due = list(islice(self._agenda.pop(time.time() + LEAD), TOGETHER))
+        errors = [one for one in await asyncio.gather(*map(self._promoted, due)) if one is not None]
+        if errors:
+            logger.warning("%d calls are due, and cannot be put into their queues yet: %s", len(errors), errors[0])
+            return PAUSE
         left = self._listed + LIST_EVERY - time.monotonic()
         return max(0.0, min(left, self._agenda.next - LEAD - time.time()))
 
     async def _list(self) -> None:
         subjects, queues = self._context.subjects, self._context.bus.queues
-        delayed, overflow = self._streams
         began = time.monotonic()
-        found = [_entry(delayed, one) for one in await queues.subjects(delayed, subjects.all_of("delayed"))]
-        found += [_entry(overflow, one) for one in await queues.subjects(overflow, subjects.all_delayed_overflow)]
-        self._agenda.replace(entry for entry in found if entry is not None)
+        found = await queues.subjects(subjects.stream("DELAYED"), subjects.all_of("delayed"))
+        found += await queues.subjects(subjects.stream("OVF"), subjects.all_delayed_overflow)
+        self._agenda.replace(entry for entry in map(self._entry, found) if entry is not None)
         self._listed = began
 
+    async def _promoted(self, entry: Entry) -> Error | None:
+        """What went wrong; then it is tried again."""
+        with self._tasks.faults.isolated(entry.subject):
+            try:
+                await self._promote(entry)
+            except Error as error:
+                self._agenda.add(entry)
+                return error
+        return None
+
     async def _promote(self, entry: Entry) -> None:
-        """All messages of a subject; large ones of one call may share it."""
+        """All messages of a subject: those of a call with many inputs share it."""
         address = self._context.subjects.parse(entry.subject)
-        while (kept := await self._context.bus.queues.oldest(entry.stream, entry.subject)) is not None:
+        oldest = self._context.bus.queues.oldest
+        while (kept := await oldest(entry.stream, entry.subject)) is not None:
             if address.kind == "delayed":
                 await self._promote_job(entry.stream, address, kept)
             else:
@@ -162,11 +185,6 @@ class Promoter:
             error = ResourceExhaustedError(f"{address.app}.{address.function}: the queue of waiting calls is full")
             refuse(bus, self._context.codecs, call, error)
         await bus.queues.remove(stream, kept.sequence)
-
-
-def _entry(stream: str, subject: str) -> Entry | None:
-    due = subject.rpartition(".")[2]
-    return Entry(int(due) / 1000, stream, subject) if due.isascii() and due.isdigit() and len(due) < 16 else None
 
 
 async def put_off(context: Context, kind: Kind, app: str, function: str, call: Call, kept: Kept) -> None:

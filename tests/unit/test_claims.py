@@ -147,6 +147,10 @@ async def test_what_a_vanished_run_left_is_removed_after_a_day(claims: Claims, b
         await bus.queues.ensure_stream(
             StreamSpec(name=SUBJECTS.stream(kind), subjects=(SUBJECTS.all_of(kind.lower()[:3]),))
         )
+    delayed = SUBJECTS.stream("DELAYED")
+    await bus.queues.ensure_stream(StreamSpec(name=delayed, subjects=(SUBJECTS.all_of("delayed"),)))
+    for name in ("f", "g"):
+        await bus.queues.enqueue(SUBJECTS.delayed(held.token, name, "c1", 10), b"")
     consumer = ConsumerSpec(
         stream=stream, name=SUBJECTS.consumer(held.token, "f"), subject=SUBJECTS.jobs(held.token, "f")
     )
@@ -158,4 +162,5 @@ async def test_what_a_vanished_run_left_is_removed_after_a_day(claims: Claims, b
     await AbandonedRuns(bus, SUBJECTS, registry).tidy(now + ABANDONED_AFTER + 60)
     with pytest.raises(NotFoundError):
         await bus.queues.lag(stream, consumer.name)
+    assert await bus.queues.subjects(delayed, ">") == [SUBJECTS.delayed(held.token, "g", "c1", 10)]
     assert await claims.all() == {}

@@ -22,6 +22,7 @@ def test_an_environment_has_these_streams():
     specs = by_name(MAIN)
     assert {name: spec.subjects for name, spec in specs.items()} == {
         "BUSFN_main_JOBS": ("busfn.main.job.>",),
+        "BUSFN_main_DELAYED": ("busfn.main.delayed.>",),
         "BUSFN_main_OVF": ("busfn.main.ovf.>",),
         "BUSFN_main_BLOB": ("busfn.main.blob.>",),
         "BUSFN_main_RES": ("busfn.main.res.>",),
@@ -32,7 +33,7 @@ def test_an_environment_has_these_streams():
 
 def test_what_waits_is_kept_until_it_is_acked_and_refused_when_full():
     specs = by_name(MAIN)
-    for name in ("BUSFN_main_JOBS", "BUSFN_main_OVF"):
+    for name in ("BUSFN_main_JOBS", "BUSFN_main_DELAYED", "BUSFN_main_OVF"):
         assert (specs[name].kind, specs[name].discard_new) == ("work", True)
 
 

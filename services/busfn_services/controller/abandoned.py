@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from busfn.bus.base import Bus
 from busfn.claims import Claims
+from busfn.errors import NotFoundError
 from busfn.protocol.subjects import Subjects
 from busfn.registry import Registry
 from busfn.streams import consumers, delayed
@@ -18,7 +20,8 @@ async def remove_from_bus(bus: Bus, subjects: Subjects, functions: Iterable[tupl
     """Purge what is queued for functions (app and name), and delete their consumers."""
     for app, function in functions:
         for stream, subject in delayed(subjects, app, function):
-            await bus.queues.purge(stream, subject)
+            with suppress(NotFoundError):  # of a bus of an older busfn
+                await bus.queues.purge(stream, subject)
         for consumer in consumers(subjects, app, function):
             await bus.queues.purge(consumer.stream, consumer.subject)
             await bus.queues.delete_consumer(consumer.stream, consumer.name)
