@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -44,6 +45,7 @@ from busfn.bus.configs import consumer_config, stream_config
 from busfn.bus.frames import Inbound
 from busfn.bus.provision import Provisioner
 from busfn.bus.pull import NatsPuller
+from busfn.bus.stalls import Stalls
 from busfn.errors import (
     ConflictError,
     ConnectionError,
@@ -76,6 +78,7 @@ class NatsQueues:
         self.streams = Provisioner(self.api, bus.replicas, lambda: bus.clustered)
         self._pullers: set[NatsPuller] = set()
         self._next_puller = 0
+        self._stalls = Stalls(bus)
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
         await self.streams.ensure(stream_config(spec))
@@ -98,11 +101,14 @@ class NatsQueues:
         # Always with an id: an answer may be lost after the message was stored, and we send it again then.
         named = {**headers, "Nats-Msg-Id": msg_id or headers.get("Nats-Msg-Id") or uuid.uuid4().hex}
         failure: Exception | None = None
-        async for limit in attempts(self._bus, timeout):
+        began = time.monotonic()
+        async for left in attempts(self._bus, timeout):
+            limit = self._stalls.limit(subject, left)
             try:
                 return _sequence(await self._bus.ask(subject, body, named, timeout=limit, fragile=True), subject)
             except ConnectionError as error:  # no responders included: a leader may be about to be elected
                 failure = error
+                await self._stalls.check(subject, began)
             except ApiError as error:
                 failure = _classify(error, subject)
         raise ConnectionError(f"{subject} could not be stored within {timeout:g} s: {failure}") from failure
@@ -110,12 +116,14 @@ class NatsQueues:
     async def enqueue_all(self, messages: Sequence[Outgoing], *, timeout: float = 15.0) -> None:
         subject = messages[0].subject
         failure: Exception | None = None
-        async for limit in attempts(self._bus, timeout):
+        began = time.monotonic()
+        async for left in attempts(self._bus, timeout):
             try:
-                await store_batch(self._bus, messages, limit)
+                await store_batch(self._bus, messages, self._stalls.limit(subject, left))
                 return
             except ConnectionError as error:
                 failure = error
+                await self._stalls.check(subject, began)
             except ApiError as error:
                 failure = _classify(error, subject)
         raise ConnectionError(
@@ -126,7 +134,9 @@ class NatsQueues:
         stored: dict[int, int] = {}
         failure: Exception | None = None
         left = list(range(len(messages)))
-        async for limit in attempts(self._bus, timeout):
+        subject, began = messages[0].subject if messages else "", time.monotonic()
+        async for seconds in attempts(self._bus, timeout):
+            limit = self._stalls.limit(subject, seconds)
             answers = await self._bus.ask_each([messages[n] for n in left], timeout=limit)
             for number, answer in zip(left, answers, strict=True):
                 try:
@@ -136,6 +146,8 @@ class NatsQueues:
             left = [number for number in left if number not in stored]
             if not left:
                 return [stored[number] for number in range(len(messages))]
+            if isinstance(failure, ConnectionError):
+                await self._stalls.check(subject, began)
         raise ConnectionError(
             f"{len(left)} of {len(messages)} messages could not be stored within {timeout:g} s: {failure}"
         ) from failure

@@ -3,16 +3,28 @@ cannot start, hosts and their loops, and whether each worker hears the bus."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from busfn.bus.base import Bus
 from busfn.client import Client
 from busfn.errors import Error, NotFoundError
+from busfn.protocol.subjects import Subjects
 from busfn.registry import Registry
 from busfn_cli.fleet import fleet
+from busfn_services.home import data_folder
 from busfn_services.reports import HostReport, LoopReport, Trouble, WorkerReport, shorten
 
+STORE_TIMEOUT = 3.0
+"""Seconds in which the server has to store something."""
+LITTLE = 256
+"""MiB of free disk space that are worth a word."""
+NOT_STORED = "the server does not store: most likely its disk is full"
 DEAF = 10.0
 """Seconds without an answer of the bus after which a worker is deaf; its pulls are answered every 5 s at least."""
 
@@ -28,7 +40,11 @@ class Check:
 
 async def look(client: Client) -> list[Check]:
     """All checks, from the bus upwards; what depends on something broken is left out."""
-    return [await _bus(client), *await _registry(client), *await _fleet(client)]
+    reached = await _bus(client)
+    if not reached.ok:
+        return [reached, *await _fleet(client)]
+    link = client.link
+    return [reached, await stores(link.bus, link.subjects), *await _registry(client), *await _fleet(client)]
 
 
 async def _bus(client: Client) -> Check:
@@ -42,6 +58,36 @@ async def _bus(client: Client) -> Check:
     except Error as error:
         return Check("bus", False, str(error))
     return Check("bus", True, f"{', '.join(client.address.servers)}, round trip {trip:.1f} ms, streams answer")
+
+
+async def stores(bus: Bus, subjects: Subjects) -> Check:
+    """Whether what has to outlive the server is stored: a job, a result and a row of the registry are, and go again."""
+    token = secrets.token_hex(8)
+    kept = {"JOBS": subjects.job("health", "probe", token), "RES": subjects.result("health", token, 0)}
+    try:
+        for kind, subject in kept.items():
+            await bus.queues.enqueue(subject, b"", timeout=STORE_TIMEOUT)
+            await bus.queues.withdraw(subjects.stream(kind), subject)
+        table, key = bus.table(subjects.table), f"probe.{token}"
+        async with asyncio.timeout(STORE_TIMEOUT):
+            await table.put(key, token.encode(), ttl=STORE_TIMEOUT)
+            if await table.get(key) != token.encode():
+                return Check("store", False, "what was stored is not there")
+            await table.delete(key)
+    except (Error, TimeoutError) as error:
+        reason = str(error) or "no answer"
+        return Check("store", False, f"{NOT_STORED}{free_space()}. The server's answer: {reason}")
+    return Check("store", True, "a job, a result and a row were stored and removed")
+
+
+def free_space() -> str:
+    """What is left on the disk of this user's `busfn up`, if there is one here and it is little."""
+    folder = data_folder(os.environ) / "store"
+    try:
+        free = shutil.disk_usage(folder).free >> 20
+    except OSError:
+        return ""
+    return f" (the one of {folder} has {free} MiB left)" if free < LITTLE else ""
 
 
 async def _registry(client: Client) -> list[Check]:
