@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from busfn.bus.base import Bus
 from busfn.bus.stores import Stored
+from busfn.printable import text_lines
 from busfn.protocol import headers
 from busfn.protocol.subjects import Subjects
 
@@ -182,7 +183,7 @@ def lines_of(stored: Stored, subjects: Subjects) -> Iterator[LogLine]:
     address = subjects.parse(stored.subject)
     given = stored.headers
     time, index = given.get(headers.TIME, ""), given.get(headers.INDEX, "")
-    for text in stored.body.removesuffix(b"\n").split(b"\n"):
+    for text in text_lines(stored.body):
         yield LogLine(
             time=int(time) / 1000 if _is_number(time) else stored.time,
             app=address.app,
@@ -191,7 +192,7 @@ def lines_of(stored: Stored, subjects: Subjects) -> Iterator[LogLine]:
             index=int(index) if _is_number(index) else 0,
             worker=given.get(headers.WORKER, ""),
             stream=given.get(headers.OUTPUT, "out"),
-            text=text.removesuffix(b"\r").decode(errors="replace"),
+            text=text,
         )
 
 

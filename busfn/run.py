@@ -11,22 +11,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from busfn.binding import DEFAULT
-from busfn.bus.base import Bus, Message
+from busfn.bus.base import Bus
 from busfn.client import Client, ClientOptions
 from busfn.config import load_settings
 from busfn.context import is_local
 from busfn.errors import ConnectionError, InvalidError
 from busfn.invoke.progress import Watch, unwatched
-from busfn.protocol import headers
+from busfn.live_logs import LiveLogs, LogPrinter, StatePrinter
+from busfn.printable import printable
 from busfn.sources import alias_main, specs
 from busfn.stack import Stack
 
 if TYPE_CHECKING:
     from busfn.app import App
-
-LogPrinter = Callable[[str, str], None]
-"""Called with a function's name and one line that it printed; from the loop thread."""
-
 
 NotePrinter = Callable[[str], None]
 """Called with what the user should know at the end of the run."""
@@ -47,12 +44,14 @@ class RunningApp:
         env: str | None = None,
         show_logs: bool = True,
         on_log: LogPrinter | None = None,
+        on_state: StatePrinter | None = None,
         on_note: NotePrinter | None = None,
         watch: Watch = unwatched,
         stack: Stack | None = None,
     ) -> None:
         self._app = app
         self._on_log = on_log or (print_log if show_logs else None)
+        self._on_state = on_state
         self._on_note = on_note or print_note
         self._watch = watch
         self._settings = load_settings(env=env)
@@ -132,7 +131,8 @@ class RunningApp:
         self._client = self._connect(stack)
         self.token = stack.claim(self._app.name, "run")
         if self._on_log is not None:
-            self._client.link.portal.run(self._follow_logs(self._client, self._on_log))
+            logs = LiveLogs(self._client.link, self._on_log, self._on_state)
+            self._client.link.portal.run(logs.follow(self.token))
         stack.serve([replace(spec, app=self.token) for spec in specs(self._app)])
         self._app.binding.attach(self._client, "" if self.token == self._app.name else self.token)
         DEFAULT.enter(self._app.name, self._client)
@@ -144,16 +144,6 @@ class RunningApp:
         )
         return Client.open(options)
 
-    async def _follow_logs(self, client: Client, printer: LogPrinter) -> None:
-        def on_message(message: Message) -> None:
-            if headers.ANSWERED in message.headers:  # its caller raises it
-                return
-            function = client.link.subjects.parse(message.subject).function
-            for line in message.body.decode(errors="replace").splitlines():
-                printer(function, line)
-
-        await client.link.bus.subscribe(client.link.subjects.logs(self.token), on_message)
-
 
 async def _hear_out(bus: Bus) -> None:
     """Until what workers have printed is here; nothing comes from a bus that is away."""
@@ -164,7 +154,7 @@ async def _hear_out(bus: Bus) -> None:
 
 def print_log(function: str, line: str) -> None:
     """One line of a worker's output, on stderr."""
-    print(f"{function} | {line}", file=sys.stderr)
+    print(f"{function} | {printable(line, lines=False, colours=True)}", file=sys.stderr)
 
 
 def print_note(text: str) -> None:

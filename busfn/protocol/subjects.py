@@ -15,7 +15,9 @@ _LATER = "@"
 """Stands before the app where calls wait for their time; no name has it."""
 _AFTER = {"fn": 0, "ovf": 0, "ctl": 0, "dead": 2, "delayed": 2}
 """Tokens after the function's name; 1 for all other kinds."""
-_KINDS = frozenset({"fn", "ovf", "wake", "ctl", "job", "log", "res", "live", "dead", "blob", "delayed"})
+_KINDS = frozenset({
+    "fn", "ovf", "wake", "ctl", "job", "log", "draw", "res", "live", "dead", "blob", "delayed",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,14 @@ class Subjects:
     def logs(self, app: str) -> str:
         """What an app's bodies print."""
         return self._make("log", app, ">")
+
+    def state(self, app: str, function: str, call: str) -> str:
+        """How a line looks that is drawn again and again, as progress bars are; not kept."""
+        return self._make("draw", app, function, call)
+
+    def states(self, app: str) -> str:
+        """The states of all lines of an app that are drawn again."""
+        return self._make("draw", app, ">")
 
     def stored_logs(self, app: str) -> str:
         """Headers of what an app's bodies print, once it is stored."""

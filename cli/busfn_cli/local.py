@@ -75,7 +75,13 @@ def _run(request: RunRequest, console: Console) -> int:
         from busfn.run import RunningApp  # which takes as long as a server does to start
 
         running = RunningApp(
-            target.app, env=request.env, on_log=console.log, on_note=console.warn, watch=console.progress, stack=stack
+            target.app,
+            env=request.env,
+            on_log=console.log,
+            on_state=console.state,
+            on_note=console.warn,
+            watch=console.progress,
+            stack=stack,
         )
     except BaseException:
         if stack is not None:
@@ -140,14 +146,14 @@ def _print_items(function: AnyFunction, arguments: Arguments, request: RunReques
         raise InvalidError("`--write-result` needs a function with one result, and this one is a generator")
     args, kwargs = arguments
     for item in function.remote_gen(*args, **kwargs):
-        console.result(str(item))
+        console.value(str(item), own=True)
 
 
 def _report(value: Any, request: RunRequest, console: Console) -> None:
     if request.write_result is not None:
         _write(request.write_result, value)
     elif value is not None:
-        console.result(str(value))
+        console.value(str(value), own=True)
 
 
 def _write(path: Path, value: object) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from busfn.bus.base import Message
 from busfn.client import Client, ClientOptions
 from busfn.config import Settings, load_settings
 from busfn.errors import Error, InvalidError
+from busfn.live_logs import LiveLogs
 from busfn.run import dropped
 from busfn.spec import FunctionSpec
 from busfn.stack import Stack
@@ -119,7 +119,8 @@ class _Session:
         self._stack.claim(app, "serve")
         if app not in self._followed:
             self._followed.add(app)
-            client.link.portal.run(self._follow_logs(client, app))
+            logs = LiveLogs(client.link, self._console.log, self._console.state, answered=True)
+            client.link.portal.run(logs.follow(app))
         self._version += 1
         self._stack.serve([replace(spec, version=self._version) for spec in code.functions])
         names = ", ".join(spec.name for spec in code.functions)
@@ -138,11 +139,3 @@ class _Session:
             self._console.error(describe(error))
             return False
         return True
-
-    async def _follow_logs(self, client: Client, app: str) -> None:
-        def on_message(message: Message) -> None:
-            function = client.link.subjects.parse(message.subject).function
-            for line in message.body.decode(errors="replace").splitlines():
-                self._console.log(function, line)
-
-        await client.link.bus.subscribe(client.link.subjects.logs(app), on_message)

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 MOST_HELD = 64 * 1024
 """Bytes of an unfinished line that are kept back; a longer line is passed on in parts."""
 
+MAX_REDRAWN = 4096
+"""Bytes of a line's earlier states that are kept while it is drawn again and again."""
+
 _LONGEST_MARK = 160
 _CALL = re.compile(r"[0-9A-Za-z]{1,64}")
 
@@ -64,10 +67,18 @@ class MarkedOutput:
         for call, index, answered, following in zip(*(marked[i::4] for i in range(4)), strict=True):
             self._add(pieces, text)
             self._owner, text = Owner(call.decode(), int(index), bool(answered)), following
-        done = self._finished(text)
-        self._rest = text[done:]
-        self._add(pieces, text[:done])
+        lines = text.rfind(b"\n") + 1
+        rest = _last_states(text[lines:])
+        part = self._part(rest)
+        self._add(pieces, text[:lines] + rest[:part])
+        self._rest = rest[part:]
         return pieces
+
+    @property
+    def redrawn(self) -> Piece | None:
+        """The line that is being drawn again and again, as far as it has come."""
+        states = self._rest.rpartition(b"\0busfn ")[0] or self._rest
+        return Piece(self._owner, states) if b"\r" in states else None
 
     def end(self) -> list[Piece]:
         """What is left when the pipe has ended."""
@@ -76,13 +87,12 @@ class MarkedOutput:
         self._rest = b""
         return pieces
 
-    def _finished(self, text: bytes) -> int:
-        """How much of the text can go: whole lines, or nearly all of a line that is too long."""
-        lines = text.rfind(b"\n") + 1
-        if len(text) - lines <= MOST_HELD:
-            return lines
-        mark = text.find(b"\0", len(text) - _LONGEST_MARK)  # it may begin in these bytes and end in the next
-        return mark if mark >= 0 else len(text)
+    def _part(self, line: bytes) -> int:
+        """How much of an unfinished line has to go: nearly all of one that is too long."""
+        if len(line) <= MOST_HELD:
+            return 0
+        mark = line.find(b"\0", len(line) - _LONGEST_MARK)  # it may begin in these bytes and end in the next
+        return mark if mark >= 0 else len(line)
 
     def _add(self, pieces: list[Piece], text: bytes) -> None:
         if not text:
@@ -90,3 +100,11 @@ class MarkedOutput:
         if pieces and pieces[-1].owner == self._owner:
             text = pieces.pop().text + text
         pieces.append(Piece(self._owner, text))
+
+
+def _last_states(text: bytes) -> bytes:
+    """An unfinished line without its earlier states, when they are many."""
+    if len(text) <= MAX_REDRAWN:
+        return text
+    last = text.rfind(b"\r", 0, len(text) - 1)
+    return text if last < 0 else text[last:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +29,7 @@ def list_(env: Env = None, as_json: AsJson = False) -> None:
     with Console() as console, connected(console, env) as client:
         rows = client.link.portal.run(_apps(Operator(client)))
         if as_json:
-            console.result(json.dumps(rows))
+            console.json(rows)
         else:
             console.table(
                 ("name", "state", "version", "deployed", "tag", "where"), [list(row.values()) for row in rows]
@@ -53,7 +52,7 @@ def history(name: AppName, env: Env = None, as_json: AsJson = False) -> None:
             _unknown(console, name)
         rows = [_version(one, state) for one in reversed(versions)]
         if as_json:
-            console.result(json.dumps(rows))
+            console.json(rows)
         else:
             shown = [[f"v{row['version']}", *list(row.values())[1:]] for row in rows]
             console.table(("version", "", "deployed", "by", "commit", "tag", ""), shown)
@@ -125,7 +124,7 @@ def describe(name: AppName, env: Env = None, as_json: AsJson = False) -> None:
         if facts is None:
             _unknown(console, name)
         elif as_json:
-            console.result(json.dumps(facts))
+            console.json(facts)
         else:
             for line in _lines(facts):
                 console.result(line)
@@ -134,7 +133,7 @@ def describe(name: AppName, env: Env = None, as_json: AsJson = False) -> None:
 def show_stats(found: Iterable[FunctionStatus], console: Console, as_json: bool) -> None:
     """Functions as a table, or as JSON."""
     if as_json:
-        console.result(json.dumps([one.to_dict() for one in found]))
+        console.json([one.to_dict() for one in found])
         return
     head = ("function", "version", "backlog", "ready", "starting", "draining", "running", "why")
     rows = [

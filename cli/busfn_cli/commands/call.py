@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +39,7 @@ def get(
         except TimeoutError:
             console.error(f"Error: there is no result after {timeout:g} s; the call goes on")
             raise typer.Exit(1) from None
-        console.result(str(value))
+        console.value(str(value))
 
 
 def cancel(
@@ -82,7 +81,7 @@ def list_(
     with Console() as console, connected(console, env) as client:
         calls = client.link.portal.run(client.graphs.calls(app, function, limit))
         if as_json:
-            console.result(json.dumps([asdict(call) for call in calls]))
+            console.json([asdict(call) for call in calls])
             return
         for call in calls:
             console.result(f"{call.id}  {call.state}  results {call.results}  failed {call.failed}")
@@ -99,7 +98,7 @@ def graph(call_id: Id, env: Env = None, as_json: AsJson = False) -> None:
     with Console() as console, connected(console, env):
         inputs = FunctionCall.from_id(call_id).get_call_graph()
         if as_json:
-            console.result(json.dumps([asdict(info) | {"status": info.status.name} for info in inputs]))
+            console.json([asdict(info) | {"status": info.status.name} for info in inputs])
             return
         for line in tree(inputs):
             console.result(line)

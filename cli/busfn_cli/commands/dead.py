@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -33,7 +32,7 @@ def list_(
         wanted = Filter(app=app, function=function, call=call, reason=reason)
         letters = client.link.portal.run(client.dead.find(wanted))
         if as_json:
-            console.result(json.dumps([{"id": letter.id, **asdict(letter)} for letter in letters]))
+            console.json([{"id": letter.id, **asdict(letter)} for letter in letters])
             return
         for letter in letters:
             console.result(f"{letter.id}  attempts {letter.attempts}  lost {letter.crashes}  {letter.error}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +33,7 @@ def list_(
             console.error(f"Error: there is no deployed app {app!r}; `busfn app list` shows what there is")
             raise typer.Exit(1)
         if as_json:
-            console.result(json.dumps(rows))
+            console.json(rows)
         else:
             head = ("function", "version", "timeout", "min", "max")
             console.table(head, [["-" if value is None else value for value in row.values()] for row in rows])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import typer
@@ -24,7 +23,7 @@ def health(env: Env = None, as_json: AsJson = False) -> None:
     with Console() as console, connected(console, env) as client:
         checks = client.link.portal.run(look(client))
         if as_json:
-            console.result(json.dumps([asdict(check) for check in checks]))
+            console.json([asdict(check) for check in checks])
         else:
             console.table(("what", "state", ""), [(one.what, "ok" if one.ok else "WRONG", one.text) for one in checks])
         if not all(check.ok for check in checks):

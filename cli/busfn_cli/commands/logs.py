@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -120,7 +119,7 @@ def _printer(console: Console, as_json: bool, timestamps: bool) -> Callable[[Log
     def show(line: LogLine) -> None:
         moment = dt.datetime.fromtimestamp(line.time).astimezone().isoformat(timespec="milliseconds")
         if as_json:
-            console.result(json.dumps({**asdict(line), "time": moment}))
+            console.json({**asdict(line), "time": moment})
         else:
             console.result(
                 f"{moment} {line.function} | {line.text}" if timestamps else f"{line.function} | {line.text}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -51,7 +50,7 @@ def list_(env: Env = None, as_json: AsJson = False) -> None:
             rows = [
                 {"host": host.host, "machine": host.machine, **asdict(one)} for host in found for one in host.workers
             ]
-            console.result(json.dumps(rows))
+            console.json(rows)
             return
         head = ("worker", "function", "version", "state", "", "machine", "pid")
         console.table(

@@ -18,11 +18,13 @@ PAGE = 64
 
 async def queued_inputs(bus: Bus, subjects: Subjects, apps: Iterable[str]) -> dict[str, int]:
     """Inputs by function that were handed over and have not ended; those of a `map` go with whoever waits for them."""
-    stream, until = subjects.stream("JOBS"), time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE
     found: Counter[str] = Counter()
     for app in apps:
-        for subject in await bus.queues.subjects(stream, subjects.jobs_of(app)):
-            found[subjects.parse(subject).function] += await _inputs(bus, stream, subject, until)
+        for kind, pattern in (("JOBS", subjects.jobs_of(app)), ("DELAYED", subjects.delayed_of(app))):
+            stream = subjects.stream(kind)
+            for subject in await bus.queues.subjects(stream, pattern):
+                found[subjects.parse(subject).function] += await _inputs(bus, stream, subject, until)
     return {function: count for function, count in sorted(found.items()) if count}
 
 

@@ -14,9 +14,10 @@ from functools import partial
 from busfn.bus.base import Bus
 from busfn.concurrency.loops import isolated, turns
 from busfn.errors import Error
+from busfn.printable import final_lines, text_lines
 from busfn.protocol import headers
 from busfn.protocol.subjects import Subjects
-from busfn_services.marks import MarkedOutput, Piece
+from busfn_services.marks import MarkedOutput, Owner, Piece
 
 MOST_READ = 64 * 1024
 """Bytes that are read, and so published, at once."""
@@ -24,6 +25,9 @@ GATHER = 0.005
 """Seconds after a read in which lines gather in the pipe: one message for many, and a bound for what one pipe sends."""
 MOST_AHEAD = 1024 * 1024
 """Bytes of one pipe that are published before the server has to catch up."""
+
+DRAW_EVERY = 0.1
+"""Seconds between two states of a line that is drawn again and again."""
 
 Echo = Callable[[str, str], None]
 """Called with a function's name and one line that a worker printed."""
@@ -44,19 +48,31 @@ class LogSink:
 
     def write(self, piece: Piece) -> None:
         """Publish what one call printed; output that cannot be sent is lost, never a reason to fail."""
+        text = final_lines(piece.text)
+        if not text:
+            return
         if self.echo is not None:
-            for line in piece.text.decode(errors="replace").splitlines():
+            for line in text_lines(text):
                 self.echo(self.function, line)
+        self._publish(self.subjects.log(self.app, self.function, piece.owner.call), piece.owner, text)
+
+    def draw(self, piece: Piece) -> None:
+        """Publish how a line looks now that is drawn again and again; its final state will be written."""
+        state = final_lines(piece.text)
+        if state:
+            self._publish(self.subjects.state(self.app, self.function, piece.owner.call), piece.owner, state)
+
+    def _publish(self, subject: str, owner: Owner, text: bytes) -> None:
         facts = {
             headers.WORKER: self.worker,
-            headers.INDEX: str(piece.owner.index),
+            headers.INDEX: str(owner.index),
             headers.OUTPUT: self.stream,
             headers.TIME: str(int(time.time() * 1000)),
         }
-        if piece.owner.answered:
+        if owner.answered:
             facts[headers.ANSWERED] = "1"
         with suppress(Error):
-            self.bus.publish(self.subjects.log(self.app, self.function, piece.owner.call), piece.text, facts)
+            self.bus.publish(subject, text, facts)
 
     async def catch_up(self) -> None:
         """Wait until the server has read all that was published."""
@@ -67,10 +83,11 @@ class LogSink:
 async def pump(fd: int, sink: LogSink, output: MarkedOutput) -> None:
     """Pass on what arrives on a pipe until its writers are gone; the pipe is closed then."""
     os.set_blocking(fd, False)
-    ahead = 0
+    ahead, states = 0, States(sink, output)
     try:
-        async for _ in turns(partial(_readable, fd)):
+        async for _ in turns(partial(_readable, fd, states)):
             data = _read(fd)
+            states.draw()
             if data is None:
                 continue
             if not data:
@@ -87,6 +104,29 @@ async def pump(fd: int, sink: LogSink, output: MarkedOutput) -> None:
         os.close(fd)
 
 
+class States:
+    """Draws the line that a pipe ends with, when it is drawn again and again, a few times a second."""
+
+    def __init__(self, sink: LogSink, output: MarkedOutput) -> None:
+        self._sink = sink
+        self._output = output
+        self._last: Piece | None = None
+        self._due = 0.0
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until a state has to be drawn, if nothing else comes; None when there is none."""
+        state = self._output.redrawn
+        return None if state is None or state == self._last else max(0.0, self._due - time.monotonic())
+
+    def draw(self) -> None:
+        """Draw what is due."""
+        if self.wait == 0:
+            self._last, self._due = self._output.redrawn, time.monotonic() + DRAW_EVERY
+            if self._last is not None:
+                self._sink.draw(self._last)
+
+
 def _write(sink: LogSink, pieces: list[Piece]) -> None:
     for piece in pieces:
         with isolated(f"output of worker {sink.worker}"):
@@ -101,12 +141,14 @@ def _read(fd: int) -> bytes | None:
         return None
 
 
-async def _readable(fd: int) -> None:
-    """Until there is something in the pipe, or the end."""
+async def _readable(fd: int, states: States) -> None:
+    """Until there is something in the pipe, or the end, or a state to draw."""
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(fd, readable.set)
     try:
-        await readable.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(states.wait):
+                await readable.wait()
     finally:
         loop.remove_reader(fd)

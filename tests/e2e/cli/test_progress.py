@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -29,9 +30,9 @@ def main():
 """
 
 
-def run_on_a_terminal(directory: Path, *options: str) -> tuple[str, str]:
+def run_on_a_terminal(directory: Path, *options: str, script: str = SCRIPT) -> tuple[str, str]:
     """stdout, and what a terminal that is stderr gets."""
-    (directory / "bar.py").write_text(SCRIPT)
+    (directory / "bar.py").write_text(script)
     ours, theirs = pty.openpty()
     seen: list[bytes] = []
 
@@ -82,3 +83,52 @@ def test_a_pipe_gets_none(tmp_path: Path, options: tuple[str, ...]) -> None:
         cwd=tmp_path, env={**env, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("1770\n", "")
+
+
+REDRAWN = """
+import sys
+import time
+import busfn
+
+app = busfn.App("bar")
+
+@app.function()
+def f(x: int) -> int:
+    for percent in range(0, 101, 5):
+        sys.stderr.write(f"\\r{percent}%|bar{x}")  # as tqdm does it
+        sys.stderr.flush()
+        time.sleep(0.05)
+    sys.stderr.write("\\n")
+    print("\\x1b[31mred\\x1b]0;title\\x07")
+    return x
+
+@app.local_entrypoint()
+def main():
+    calls = [f.spawn(n) for n in range(2)]
+    print([call.get(timeout=30) for call in calls])
+"""
+
+
+def test_a_redrawn_line_is_one_line_on_a_terminal(tmp_path: Path) -> None:
+    stdout, terminal = run_on_a_terminal(tmp_path, script=REDRAWN)
+    assert stdout == "[0, 1]\n"
+    for n in range(2):
+        states = re.findall(rf"f \| (\d+)%\|bar{n}", terminal)
+        assert states[-1] == "100"
+        assert len(set(states)) > 3
+        assert len(re.findall(rf"f \| 100%\|bar{n} *\r\n", terminal)) == 1, "above what is redrawn it stands once"
+    assert r"red\x1b]0;title\x07" in terminal
+    assert "\x1b]0" not in terminal
+
+
+def test_a_pipe_gets_the_final_state_of_a_redrawn_line_and_no_control_characters(tmp_path: Path) -> None:
+    (tmp_path / "bar.py").write_text(REDRAWN)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BUSFN_", "NATS_"))}
+    done = subprocess.run(
+        [BUSFN, "run", "bar.py"],
+        cwd=tmp_path, env={**env, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    lines = done.stderr.split("\n")
+    assert sorted(lines) == sorted(
+        ["", *(f"f | 100%|bar{n}" for n in range(2)), *[r"f | " + "\x1b[31mred" + r"\x1b]0;title\x07" + "\x1b[0m"] * 2]
+    )

@@ -159,6 +159,32 @@ def test_a_killed_worker_is_in_the_logs_of_its_call(shop: Shop, eventually: Even
     )
 
 
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+
+
+def test_no_control_characters_of_others_reach_the_terminal(shop: Shop, script: Script, eventually: Eventually) -> None:
+    call = shop.function("talk").spawn(ESCAPE)
+    assert call.get(timeout=30)
+    with pytest.raises(LookupError):
+        shop.function("fail").spawn(ESCAPE).get(timeout=30)
+    eventually(lambda: "out" in shop.logs("--call", call.object_id))
+    shop.up.busfn("deploy", script(APP), "--tag", ESCAPE)
+    listed = [
+        shop.logs("--since", "1h"),
+        *(shop.up.busfn(*args) for args in (["dead", "list"], ["app", "list"], ["app", "history", shop.name])),
+        shop.up.busfn("app", "describe", shop.name),
+    ]
+    (letter,) = [line.split()[0] for line in listed[1].splitlines() if line.startswith(f"{shop.name}.")]
+    listed.append(shop.up.busfn("dead", "show", letter))
+    for text in listed:
+        assert r"\x1b]0;owned\x07\x1b[2J" in text
+        assert not {"\x1b", "\x07"} & set(text)
+    failed = shop.up.run("call", "get", letter.rpartition(".")[0])
+    assert r"LookupError: \x1b]0;owned" in failed.stderr
+    assert "\x1b" not in failed.stderr
+    assert any(ESCAPE in str(line["text"]) for line in shop.lines("--since", "1h")), "programs get it as it is"
+
+
 def test_lines_are_limited_by_number_function_and_time(shop: Shop, eventually: Eventually) -> None:
     list(shop.function("talk").map([f"w{n}" for n in range(30)]))
     eventually(lambda: len(shop.lines("--since", "1h", "--function", "talk")) >= 180)

@@ -100,3 +100,44 @@ async def test_a_cancelled_pump_sends_what_it_has_and_closes_the_pipe(collect):
     with pytest.raises(BrokenPipeError):
         os.write(fd, b"more")
     os.close(fd)
+
+
+async def test_a_line_that_is_redrawn_is_shown_while_it_changes_and_kept_in_its_final_state(collect):
+    kept, drawn = collect(), collect()
+    end, fd = os.pipe()
+    async with MemoryBus(MemoryBroker()) as bus:
+        await bus.subscribe("busfn.main.log.>", kept)
+        await bus.subscribe("busfn.main.draw.>", drawn)
+        pumping = asyncio.create_task(pump(end, sink(bus), MarkedOutput(TOKEN)))
+        os.write(fd, mark(TOKEN, Owner("c1", 2)) + b"\r  0%|")
+        (first,) = await drawn.reach(1)
+        os.write(fd, b"\r 10%|")
+        await drawn.reach(2)
+        for percent in range(20, 101, 10):
+            os.write(fd, b"\r%3d%%|" % percent)
+        os.write(fd, b"\nnext\n\r  5%|\r      \r")
+        os.close(fd)
+        await asyncio.wait_for(pumping, 10)
+        await bus.flush()
+    assert (first.subject, first.body, first.headers["Busfn-Index"]) == ("busfn.main.draw.shop.f.c1", b"  0%|", "2")
+    assert drawn.items[1].body == b" 10%|"
+    assert b"".join(each.body for each in kept.items) == b"100%|\nnext\n"
+
+
+async def test_a_line_that_is_redrawn_for_ever_takes_no_memory_and_no_room_in_the_logs(collect):
+    kept = collect()
+    end, fd = os.pipe()
+    async with MemoryBus(MemoryBroker()) as bus:
+        await bus.subscribe("busfn.main.log.>", kept)
+        output = MarkedOutput(TOKEN)
+        pumping = asyncio.create_task(pump(end, sink(bus), output))
+        await asyncio.to_thread(_draw_often, fd)
+        os.close(fd)
+        await asyncio.wait_for(pumping, 30)
+        await bus.flush()
+    assert [each.body for each in kept.items] == [b"4999 " + b"#" * 99]
+
+
+def _draw_often(fd: int) -> None:
+    for n in range(5000):
+        os.write(fd, b"\r%d " % n + b"#" * 99)
