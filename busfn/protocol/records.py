@@ -82,6 +82,11 @@ def from_plain(kind: type[T], data: object, what: str) -> T:
     return cast(T, _record(cast(Any, kind))(data, what))
 
 
+def prepare(kind: type[object]) -> None:
+    """Look at the annotations of a dataclass now, rather than when the first one is read: that takes a millisecond."""
+    _record(cast(Any, kind))
+
+
 @cache
 def _record(kind: type[Any]) -> Reader:
     """How to read a dataclass; its annotations are looked at once."""

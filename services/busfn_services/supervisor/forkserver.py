@@ -27,6 +27,8 @@ from typing import Any
 
 from busfn.bus import core
 from busfn.errors import ServiceError
+from busfn.protocol.records import prepare
+from busfn.spec import FunctionSpec
 from busfn_services.flight import FlightTable
 from busfn_services.parentage import adopt_orphans, die_with_parent, mark_descendants
 from busfn_services.process import ignore_group_signals
@@ -143,6 +145,7 @@ class _Server:
         signal.set_wakeup_fd(self._waker)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         ignore_group_signals()
+        prepare(FunctionSpec)  # once for all workers
         gc.freeze()
         watched: list[socket.socket | int] = [self._socket, self._wake]
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -210,9 +211,31 @@ def test_a_host_whose_fork_server_dies_is_started_again(own_up, app: str, script
     eventually(lambda: own_up.children().get("agentd", agent) != agent)
     eventually(lambda: own_up.run("health").returncode == 0)
     assert function.remote() > 0
-    assert "the loop 'fork server' has failed" in own_up.log
+    assert "the process that starts workers has ended" in own_up.log
 
 
 def children_of(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(child) for child in file.read().split()]
+
+
+def test_a_host_with_too_few_descriptors_says_so_and_goes_on_when_there_are_more(
+    own_up, app: str, script: Callable[..., str], eventually: Eventually
+) -> None:
+    own_up.busfn("deploy", script(APP))
+    before = own_up.children()
+    limits = resource.prlimit(before["agentd"], resource.RLIMIT_NOFILE)
+    resource.prlimit(before["agentd"], resource.RLIMIT_NOFILE, (3, limits[1]))
+    with pytest.raises(busfn.errors.ServiceError, match="open files"):
+        busfn.Function.from_name(app, "pid").remote()
+    resource.prlimit(before["agentd"], resource.RLIMIT_NOFILE, limits)
+    call = busfn.Function.from_name(app, "pid").spawn()
+
+    def answered() -> bool:
+        try:
+            return bool(call.get(timeout=60))
+        except busfn.errors.ServiceError:  # told of the last attempt
+            return False
+
+    eventually(answered)
+    assert own_up.children() == before
