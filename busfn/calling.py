@@ -19,6 +19,7 @@ from busfn.invoke.streaming import Stream
 from busfn.maps import MapDual, MapSource, for_each_dual
 from busfn.operating import Operator
 from busfn.protocol.arguments import pack_arguments
+from busfn.protocol.border import CallId
 from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call, call_scope
 from busfn.protocol.names import Target
@@ -211,11 +212,11 @@ class Calling(Generic[P, R]):
     def _new_call(self, client: Client, *, awaited: bool) -> Call:
         return self._made(client, self._call_id(new_call_id), EMPTY, awaited=awaited)
 
-    def _call_id(self, ids: Callable[[], str]) -> str:
+    def _call_id(self, ids: Callable[[], CallId]) -> CallId:
         key = self._handle.start.idempotency_key
         return call_id_of(self._handle.target.label, key) if key else ids()
 
-    def _made(self, client: Client, call: str, payload: Payload, *, awaited: bool) -> Call:
+    def _made(self, client: Client, call: CallId, payload: Payload, *, awaited: bool) -> Call:
         """The call; one that is ``awaited`` knows the functions whose workers wait for it."""
         current, not_before = (
             client.link.nesting.current(),

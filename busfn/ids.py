@@ -7,15 +7,17 @@ import os
 import time
 from collections import deque
 
+from busfn.protocol.border import CallId
+
 _NOISE_BYTES = 10
 _NOISE_DIGITS = 2 * _NOISE_BYTES
 _VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 _AT_ONCE = 256
 
 
-def call_id_of(*parts: str) -> str:
+def call_id_of(*parts: str) -> CallId:
     """The id that these texts always give: 32 hex digits of a SHA-256."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return CallId(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32])
 
 
 class CallIds:
@@ -28,18 +30,18 @@ class CallIds:
     def __init__(self) -> None:
         self._ends: deque[str] = deque()
 
-    def __call__(self) -> str:
+    def __call__(self) -> CallId:
         try:
             end = self._ends.popleft()
         except IndexError:
             end, *rest = _ends(_AT_ONCE)
             self._ends.extend(rest)
-        return _stamp() + end
+        return CallId(_stamp() + end)
 
 
-def new_call_id() -> str:
+def new_call_id() -> CallId:
     """A UUIDv7 as 32 hex digits (RFC 9562, section 5.7): 48 bits of unix milliseconds, then random bits."""
-    return _stamp() + _ends(1)[0]
+    return CallId(_stamp() + _ends(1)[0])
 
 
 def _stamp() -> str:

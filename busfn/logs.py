@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from busfn.bus.base import Bus
 from busfn.bus.stores import Stored
+from busfn.errors import ProtocolError
 from busfn.printable import text_lines
 from busfn.protocol import headers
 from busfn.protocol.subjects import Subjects
@@ -175,11 +176,15 @@ class LogReader:
 
     def _lines(self, page: Sequence[Stored], wanted: LogFilter) -> Iterator[LogLine]:
         for stored in page:
-            yield from filter(wanted.accepts, lines_of(stored, self._subjects))
+            with suppress(ProtocolError):  # whoever may publish has stored it, under names that are none
+                yield from filter(wanted.accepts, lines_of(stored, self._subjects))
 
 
 def lines_of(stored: Stored, subjects: Subjects) -> Iterator[LogLine]:
-    """The lines of a stored message; whoever may publish may have written anything into its headers."""
+    """The lines of a stored message; whoever may publish may have written anything into its headers.
+
+    Raises `ProtocolError` when its subject is none of ours.
+    """
     address = subjects.parse(stored.subject)
     given = stored.headers
     time, index = given.get(headers.TIME, ""), given.get(headers.INDEX, "")

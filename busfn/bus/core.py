@@ -38,6 +38,7 @@ _REFUSED = re.compile(
     r'permissions violation for (publish|subscription)[^"]*"([^"]+)"(?: using queue "([^"]+)")?', re.I
 )
 _BARRIER = 10.0
+_TOKENS, _TOKEN_DIGITS = 256, 12
 
 
 async def connect(
@@ -103,10 +104,11 @@ class NatsBus:
     def __init__(self, address: BusAddress, *, name: str, blob_stream: str, blob_prefix: str) -> None:
         self._session = Session(address, name, self)
         self._loop = asyncio.get_running_loop()
-        self.inbox = f"{address.inbox_prefix}.{secrets.token_hex(10)}"
+        self.inbox = self.new_inbox()
         self._prefix = f"{self.inbox}."
         self._slots: dict[str, Callable[[Inbound], None]] = {}
         self._counter = 0
+        self._noise = ""
         self._callbacks: list[Callable[[], None]] = []
         self.queues = NatsQueues(self)
         self.history = NatsHistory(self)
@@ -216,9 +218,17 @@ class NatsBus:
         self._slots[token] = handler
         return NatsChannel(self._slots, self._prefix, token)
 
+    def new_inbox(self) -> str:
+        """A prefix for private subjects that nobody can guess."""
+        return f"{self._session.address.inbox_prefix}.{secrets.token_hex(10)}"
+
     def _token(self) -> str:
+        """What stands behind the prefix, which others know whom we have asked before: it cannot be guessed, either."""
         self._counter += 1
-        return f"{self._counter:x}"
+        at = self._counter % _TOKENS * _TOKEN_DIGITS
+        if not at or not self._noise:  # the system is asked once for many: each time lets go of the interpreter's lock
+            self._noise = secrets.token_hex(_TOKENS * _TOKEN_DIGITS // 2)
+        return f"{self._counter:x}-{self._noise[at : at + _TOKEN_DIGITS]}"
 
     def _answered(self, message: Inbound) -> None:
         slot = self._slots.get(message.subject[len(self._prefix) :])

@@ -77,7 +77,6 @@ class NatsQueues:
         self.api = Api(bus)
         self.streams = Provisioner(self.api, bus.replicas, lambda: bus.clustered)
         self._pullers: set[NatsPuller] = set()
-        self._next_puller = 0
         self._stalls = Stalls(bus)
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
@@ -161,8 +160,7 @@ class NatsQueues:
         inbox: str = "",
         done: Callable[[Delivery], None] = nothing,
     ) -> NatsPuller:
-        self._next_puller += 1
-        inbox = inbox or f"{self._bus.inbox}.pull.{self._next_puller}"
+        inbox = inbox or self._bus.new_inbox()
         puller = NatsPuller(self._bus, self, consumer, capacity, handler, inbox, done)
         self._pullers.add(puller)
         return puller

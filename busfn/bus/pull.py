@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,7 @@ from busfn.bus.base import ConsumerSpec, Delivery, Verdict
 from busfn.bus.frames import Inbound
 from busfn.concurrency.loops import Tasks, every, isolated
 from busfn.errors import Error, ProtocolError
+from busfn.protocol.border import is_number
 
 if TYPE_CHECKING:
     from busfn.bus.core import NatsBus
@@ -23,6 +25,7 @@ log = logging.getLogger("busfn.bus")
 
 EXPIRES = 30.0
 HEARTBEAT = 5.0
+MAX_NUMBER = (1 << 63) - 1
 _NANO = 1_000_000_000
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
@@ -42,17 +45,46 @@ class Place(NamedTuple):
 
 
 def read_token(token: str) -> Place:
-    """Reads either form of ack subject; raises `ProtocolError`.
+    """Reads either form of ack subject; raises `ProtocolError`."""
+    return _read_token(token)[1]
 
-    ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<order>.<nanoseconds>...`` has 9 tokens; the second form has
-    the domain and the hash of the account before the stream.
+
+def _read_token(token: str) -> tuple[list[str], Place]:
+    """Stream and consumer, and the rest.
+
+    ``$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<order>.<nanoseconds>.<pending>`` has 9 tokens; the second
+    form has the domain and the hash of the account before the stream, and perhaps one more token at the end.
     """
     parts = token.split(".")
-    at = 4 if len(parts) == 9 else 6
-    try:
-        return Place(int(parts[at + 1]), int(parts[at]), int(parts[at + 2]), int(parts[at + 3]) / _NANO)
-    except (IndexError, ValueError) as error:
-        raise ProtocolError(f"not an ack subject: {token!r}") from error
+    at = {9: 4, 11: 6, 12: 6}.get(len(parts), 0)
+    numbers = parts[at : at + 4]
+    if not at or parts[:2] != ["$JS", "ACK"] or not all(is_number(text, MAX_NUMBER) for text in numbers):
+        raise ProtocolError(f"not an ack subject: {token[:200]!r}")
+    deliveries, sequence, order, stored_at = map(int, numbers)
+    return parts[at - 2 : at], Place(sequence, deliveries, order, stored_at / _NANO)
+
+
+class Origin:
+    """Tells the deliveries of a consumer from what anybody may send to the inbox where they come.
+
+    The server delivers a message under the subject that it is stored under, and others can only publish to the inbox
+    itself. The ack subject must be one of this consumer, too: that is where the message is settled.
+    """
+
+    def __init__(self, consumer: ConsumerSpec) -> None:
+        self._names = [consumer.stream, consumer.name]
+        self._subject = consumer.subject
+        self._stem = re.split(r"[*>]", consumer.subject, maxsplit=1)[0]
+
+    def place(self, subject: str, token: str) -> Place:
+        """What the ack subject of a delivery tells. Raises `ProtocolError` when it is no delivery of the consumer."""
+        known = subject.startswith(self._stem) if self._stem != self._subject else subject == self._subject
+        if not known:
+            raise ProtocolError(f"{subject[:200]!r} is not what {self._names[1]} delivers")
+        names, place = _read_token(token)
+        if names != self._names:
+            raise ProtocolError(f"{token[:200]!r} is no ack subject of {self._names[1]}")
+        return place
 
 
 class NatsPuller:
@@ -74,6 +106,7 @@ class NatsPuller:
         self._bus = bus
         self._queues = queues
         self._consumer = consumer
+        self._origin = Origin(consumer)
         self._label = f"{consumer.name} on {consumer.stream}"
         self._capacity = capacity
         self._handler = handler
@@ -151,9 +184,13 @@ class NatsPuller:
         if status:
             self._notice(status, message)
             return
+        try:
+            place = self._origin.place(message.subject, message.reply)
+        except ProtocolError as error:
+            log.debug("%s: left alone: %s", self._label, error)
+            return
         self._pause = _FIRST_PAUSE
         self._asked = max(0, self._asked - 1)
-        place = read_token(message.reply)
         delivery = Delivery(message, message.reply, *place)
         if self._stopped:
             self._queues.settle(message.reply, Verdict.NAK)
@@ -168,7 +205,7 @@ class NatsPuller:
             return
         text = message.headers.get("Description", "").lower()
         left = message.headers.get("Nats-Pending-Messages", "")
-        self._asked = max(0, self._asked - int(left)) if left.isdigit() else 0
+        self._asked = max(0, self._asked - int(left)) if is_number(left, MAX_NUMBER) else 0
         if status == "503" or any(reason in text for reason in _GONE):
             self._repair()
         elif status == "408" or "batch completed" in text:

@@ -19,7 +19,8 @@ from busfn.invoke.delays import withdraw_messages
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import discard, fetch, spills, stow
 from busfn.protocol import headers as h
-from busfn.protocol.envelope import Answer, Call, Status, read_answer
+from busfn.protocol.border import NO_CALL
+from busfn.protocol.envelope import Answer, Call, Status, id_of, read_answer
 from busfn.protocol.names import Target
 
 SILENCE = 5.0
@@ -59,7 +60,7 @@ class Carrier:
         self._channel: Channel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.TimerHandle | None = None
-        self._call_id = ""
+        self._call_id = NO_CALL
         self._reply: dict[str, str] = {}
         self._waiting: list[tuple[_Parcel, Outgoing]] = []
         self._storing = False
@@ -160,7 +161,10 @@ class Carrier:
         try:
             answer = read_answer(message.headers, message.body)
         except Error as error:
-            self._deliver(error)
+            if id_of(message.headers, NO_CALL) == self._call_id:
+                self._deliver(error)
+            return
+        if answer.call != self._call_id:
             return
         if answer.status is Status.BEAT:
             self._on_beat(answer)

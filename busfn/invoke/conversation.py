@@ -17,7 +17,8 @@ from busfn.errors import ConnectionError, Error, InternalFailure, ServiceError
 from busfn.invoke.link import Link, given_up, unserved
 from busfn.invoke.liveness import Action, Liveness
 from busfn.invoke.payloads import discard, spills, stow
-from busfn.protocol.envelope import Answer, Call, Status, read_answer
+from busfn.protocol.border import NO_CALL
+from busfn.protocol.envelope import Answer, Call, Status, id_of, read_answer
 from busfn.protocol.names import Target
 from busfn.spec import LOST_LIMIT
 
@@ -176,10 +177,8 @@ class Conversation:
         if message.status == "503":
             self._retry_unserved()
             return
-        try:
-            answer = read_answer(message.headers, message.body)
-        except Error as error:
-            self.fail(error)
+        answer = self._read(message)
+        if answer is None:
             return
         if answer.status is Status.OK:
             self._on_answer(answer, message.reply)
@@ -192,6 +191,16 @@ class Conversation:
             self._resend_lost()
         elif answer.status is not Status.BEAT:
             self._on_answer(answer, message.reply)
+
+    def _read(self, message: Message) -> Answer | None:
+        """The answer in a message; None when it is none to this call, or cannot be read, which ends the call."""
+        try:
+            answer = read_answer(message.headers, message.body)
+        except Error as error:
+            if id_of(message.headers, NO_CALL) == self._call.call:
+                self.fail(error)
+            return None
+        return answer if answer.call == self._call.call else None
 
     def _retry_unserved(self) -> None:
         if self._unserved >= len(UNSERVED_RETRIES):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
-from busfn.bus.base import Bus
-from busfn.errors import NotFoundError
+from busfn.bus.base import Bus, Message
+from busfn.errors import NotFoundError, ProtocolError
 from busfn.invoke.link import Link
 from busfn.invoke.payloads import fetch, hold, let_go, sweep
 from busfn.protocol import headers as h
+from busfn.protocol.border import CallId, one_line, parse_call_id
 from busfn.protocol.codecs import JSON
 from busfn.protocol.envelope import Call, read_answer, read_call
 from busfn.protocol.exceptions.failure import Failure
+from busfn.protocol.fields import MOST_TEXT
 from busfn.protocol.names import unpin
+from busfn.protocol.subjects import Address
 from busfn.registry import Registry
+
+logger = logging.getLogger("busfn.deadletters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +82,7 @@ class DeadLetters:
 
     async def traceback(self, letter: DeadLetter) -> str:
         """The last traceback, as far as it is still kept."""
-        subject = self._link.subjects.result(letter.app, letter.call, letter.index)
+        subject = self._link.subjects.result(letter.app, letter.function, letter.call, letter.index)
         stored = await self._link.bus.queues.latest(self._link.subjects.stream("RES"), subject)
         if stored is None:
             return letter.error
@@ -92,8 +99,10 @@ class DeadLetters:
         app, version = unpin(letter.app)
         if version:
             await Registry(self._link.bus, subjects).pin(app, version, time.time())
-        await queues.purge(subjects.stream("RES"), subjects.result(letter.app, letter.call, letter.index))
-        again = await hold(self._link.bus, call.copy(attempt=1, crashes=0, not_before=0))
+        await queues.purge(
+            subjects.stream("RES"), subjects.result(letter.app, letter.function, letter.call, letter.index)
+        )
+        again = await hold(self._link.bus, call.copy(attempt=1, crashes=0, not_before=0, deadline=0))
         subject = subjects.job(letter.app, letter.function, letter.call)
         await queues.enqueue(subject, again.payload.body, again.headers())
         await self.drop(letter)
@@ -110,24 +119,17 @@ class DeadLetters:
         stored = await self._link.bus.queues.latest(self._stream, self._subject(letter))
         if stored is None:
             raise NotFoundError(f"there is no dead letter {letter.id} any more")
-        return read_call(stored.headers, stored.body, reply="", call=letter.call)
+        return read_call(stored.headers, stored.body, call=parse_call_id("the call's id", letter.call))
 
     async def _read(self, subject: str) -> DeadLetter | None:
         stored = await self._link.bus.queues.latest(self._stream, subject)
         if stored is None:  # dropped just now
             return None
-        address = self._link.subjects.parse(subject)
-        call = read_call(stored.headers, b"", reply="", call=address.rest[0])
-        return DeadLetter(
-            app=address.app,
-            function=address.function,
-            call=address.rest[0],
-            index=int(address.rest[1]),
-            reason=stored.headers.get(h.REASON, ""),
-            error=stored.headers.get(h.ERROR, ""),
-            attempts=call.attempt,
-            crashes=call.crashes,
-        )
+        try:
+            return _letter(self._link.subjects.parse(subject), stored)
+        except ProtocolError as error:
+            logger.warning("a dead letter is left out, because its subject is none of ours: %s", error)
+            return None
 
 
 async def drop_letter(bus: Bus, stream: str, subject: str) -> None:
@@ -135,4 +137,29 @@ async def drop_letter(bus: Bus, stream: str, subject: str) -> None:
     stored = await bus.queues.latest(stream, subject)
     if stored is not None:
         await bus.queues.purge(stream, subject)
-        await let_go(bus, read_call(stored.headers, b"", reply="", call="0"))
+        with suppress(ProtocolError):  # what cannot be read refers to nothing
+            await let_go(bus, read_call(stored.headers, b"", call=CallId("0")))
+
+
+def _letter(address: Address, stored: Message) -> DeadLetter:
+    """Whoever may publish may have written anything; what cannot be read is shown with the reason, and can be dropped.
+
+    Raises `ProtocolError` when not even its place can be read.
+    """
+    reason, text = stored.headers.get(h.REASON, ""), stored.headers.get(h.ERROR, "")
+    attempts = crashes = 0
+    try:
+        call = read_call(stored.headers, b"", call=address.call)
+        attempts, crashes = call.attempt, call.crashes
+    except ProtocolError as error:
+        reason, text = type(error).__name__, f"it cannot be read: {error}"
+    return DeadLetter(
+        app=address.app,
+        function=address.function,
+        call=address.rest[0],
+        index=address.index,
+        reason=one_line(reason, MOST_TEXT),
+        error=one_line(text, MOST_TEXT),
+        attempts=attempts,
+        crashes=crashes,
+    )

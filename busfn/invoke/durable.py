@@ -31,8 +31,10 @@ from busfn.invoke.delays import is_queued, queued_at
 from busfn.invoke.link import Link, open_answer
 from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.invoke.start_failures import StartFailures, not_started
+from busfn.invoke.stored import read_result, read_size
+from busfn.protocol.border import CallId, is_call_id
 from busfn.protocol.control import Cancellation, StartFailure
-from busfn.protocol.envelope import Answer, Call, read_answer
+from busfn.protocol.envelope import Answer, Call
 from busfn.protocol.names import Target, validate_function_name, validate_token
 from busfn.streams import RETENTION
 
@@ -65,7 +67,7 @@ class CallRef:
     """A durable call: where it was sent, and its id."""
 
     target: Target
-    call: str
+    call: CallId
 
     def __str__(self) -> str:
         return f"{self.target.label}.{self.call}"
@@ -75,9 +77,9 @@ class CallRef:
         """Reads what ``str`` wrote; raises `InvalidError`."""
         app, _, rest = text.partition(".")
         function, _, call = rest.rpartition(".")
-        if not call.isalnum():
+        if not is_call_id(call):
             raise InvalidError(f"{text!r} is no call id: it looks like app.function.0123abcd")
-        return cls(Target(validate_token(app), validate_function_name(function)), call)
+        return cls(Target(validate_token(app), validate_function_name(function)), CallId(call))
 
 
 class Standing(Enum):
@@ -123,8 +125,8 @@ class Durable:
         """Store that an input has spawned a call, for call graphs."""
         if parent is None or not parent.path:
             return
-        app = parent.path[-1].partition(".")[0]
-        subject = self._link.subjects.child(app, parent.call, parent.index, str(ref))
+        app, _, function = parent.path[-1].partition(".")
+        subject = self._link.subjects.child(app, function, parent.call, parent.index, str(ref))
         with suppress(QueueFull):  # noted before
             await self._link.bus.queues.enqueue(subject, b"")
 
@@ -165,8 +167,8 @@ class Durable:
         if await is_queued(self._link.bus, subjects, target.app, target.function, call.call):
             return
         places = (
-            ("RES", subjects.result(target.app, ref.call, call.index)),
-            ("RES", subjects.cancelled(target.app, ref.call)),
+            ("RES", self._result(ref, call.index)),
+            ("RES", subjects.cancelled(target.app, target.function, ref.call)),
         )
         for stream, subject in places:
             if await self._latest(stream, subject) is not None:
@@ -175,13 +177,13 @@ class Durable:
 
     async def note_size(self, ref: CallRef, inputs: int) -> None:
         """Store how many inputs a call has."""
-        subject = self._link.subjects.size(ref.target.app, ref.call)
+        subject = self._link.subjects.size(ref.target.app, ref.target.function, ref.call)
         await self._link.bus.queues.enqueue(subject, str(inputs).encode(), msg_id=f"{ref.call}.size")
 
     async def size(self, ref: CallRef) -> int:
         """How many inputs a call has."""
-        stored = await self._latest("RES", self._link.subjects.size(ref.target.app, ref.call))
-        return 1 if stored is None else int(stored.body)
+        stored = await self._latest("RES", self._link.subjects.size(ref.target.app, ref.target.function, ref.call))
+        return 1 if stored is None else read_size(stored.body)
 
     async def result(
         self, ref: CallRef, index: int, timeout: float | None, refusal: Error | None = None
@@ -221,7 +223,7 @@ class Durable:
         subjects, queues, target = self._link.subjects, self._link.bus.queues, ref.target
         if await is_queued(self._link.bus, subjects, target.app, target.function, ref.call):
             return Standing.OPEN
-        found = await queues.subjects(subjects.stream("RES"), subjects.stored(target.app, ref.call))
+        found = await queues.subjects(subjects.stream("RES"), subjects.stored(target.app, target.function, ref.call))
         notes = {subject.rpartition(".")[2] for subject in found}
         if "cancelled" in notes:
             return Standing.CANCELLED
@@ -246,7 +248,7 @@ class Durable:
         """Take what was not started out of the queue, and let everybody know."""
         bus, subjects, target = self._link.bus, self._link.subjects, ref.target
         with suppress(SubjectFull):  # it was cancelled before
-            await bus.queues.enqueue(subjects.cancelled(target.app, ref.call), b"")
+            await bus.queues.enqueue(subjects.cancelled(target.app, target.function, ref.call), b"")
         await unqueue(bus, subjects, target.app, target.function, ref.call)
         # Before its arguments go, so that a worker that just fetches them knows why they are gone.
         bus.publish(subjects.control(target.app, target.function), Cancellation(ref.call, terminate).encode())
@@ -267,7 +269,7 @@ class Durable:
         woken = asyncio.Event()
         self._watch_connection()
         self._waiters.add(woken)
-        subject = self._link.subjects.live(ref.target.app, ref.call)
+        subject = self._link.subjects.live(ref.target.app, ref.target.function, ref.call)
         ends = (f".{index}", ".cancelled")
 
         def on_push(message: Message) -> None:
@@ -339,27 +341,31 @@ class Durable:
             return answer, False
         if await is_queued(self._link.bus, subjects, target.app, target.function, ref.call):
             return None, True
-        if await self._latest("RES", subjects.cancelled(target.app, ref.call)) is not None:
+        if await self._latest("RES", subjects.cancelled(target.app, target.function, ref.call)) is not None:
             raise RemoteError(f"the call {ref} was cancelled")
         return await self._stored(ref, index), False
 
     async def _stored(self, ref: CallRef, index: int) -> Answer | None:
-        return await self._read(await self._latest("RES", self._link.subjects.result(ref.target.app, ref.call, index)))
+        stored = await self._latest("RES", self._result(ref, index))
+        return None if stored is None else await self._whole(read_result(stored, ref.call, index))
+
+    def _result(self, ref: CallRef, index: int) -> str:
+        return self._link.subjects.result(ref.target.app, ref.target.function, ref.call, index)
 
     async def _row(self, ref: CallRef, indexes: Iterable[int]) -> list[Answer]:
         """Stored results from the first on without a gap, as far as whoever answers has them, up to `PAGE_BYTES`."""
-        subjects = [self._link.subjects.result(ref.target.app, ref.call, index) for index in indexes]
+        subjects = {index: self._result(ref, index) for index in indexes}
         stream = self._link.subjects.stream("RES")
-        found = await self._link.bus.queues.latest_each(stream, subjects, most_bytes=PAGE_BYTES)
-        row = leading([read_answer(one.headers, one.body) if (one := found.get(s)) else None for s in subjects])
+        found = await self._link.bus.queues.latest_each(stream, list(subjects.values()), most_bytes=PAGE_BYTES)
+        row = leading(
+            read_result(stored, ref.call, index) if (stored := found.get(subject)) else None
+            for index, subject in subjects.items()
+        )
         large = [number for number, answer in enumerate(row) if answer.payload.blob is not None]
         whole = await asyncio.gather(*(self._whole(row[number]) for number in large))
         for number, answer in zip(large, whole, strict=True):
             row[number] = answer
         return row
-
-    async def _read(self, stored: Message | None) -> Answer | None:
-        return None if stored is None else await self._whole(read_answer(stored.headers, stored.body))
 
     async def _whole(self, answer: Answer) -> Answer:
         return replace(answer, payload=await fetch(self._link.bus, answer.payload))

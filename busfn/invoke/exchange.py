@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from busfn.errors import Error
+from busfn.errors import Error, ProtocolError
 from busfn.invoke.conversation import Conversation, Switchboard
 from busfn.invoke.link import open_answer
 from busfn.invoke.payloads import discard, fetch
@@ -49,6 +49,9 @@ class Exchange(Operation[Callable[[], object]]):
 
     def _on_answer(self, answer: Answer, _reply: str) -> None:
         self._leave()
+        if answer.index or answer.count:
+            self.fail(ProtocolError("an answer to a single call is meant for an input of many"))
+            return
         if answer.status is Status.OK:
             self._observe(self.target, answer.took)
         if answer.payload.blob is None:

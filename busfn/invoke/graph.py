@@ -6,16 +6,24 @@ Everything is read from what is stored anyway, but for a note that a body leaves
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import IntEnum
 
 from busfn.bus.base import Message
-from busfn.errors import NotFoundError
+from busfn.errors import Error, NotFoundError, ProtocolError
+from busfn.invoke.durable import CallRef
 from busfn.invoke.link import Link
+from busfn.invoke.stored import read_size
+from busfn.protocol.border import MAX_INDEX, is_number, parse_number
 from busfn.protocol.envelope import Answer, Status, read_answer
 from busfn.protocol.names import Target
+from busfn.protocol.subjects import CHILD_DOT, Address
+
+logger = logging.getLogger("busfn.calls")
 
 MOST_INPUTS = 1000
 """Inputs of one call that a graph shows."""
@@ -66,12 +74,11 @@ class CallSummary:
 
 @dataclass(slots=True)
 class _Tally:
-    app: str
+    target: Target
     call: str
-    function: str = ""
     queued: bool = False
     cancelled: bool = False
-    indexes: list[int] = field(default_factory=list[int])
+    results: int = 0
     failed: int = 0
 
 
@@ -85,11 +92,13 @@ class Graphs:
     async def of(self, target: Target, call: str, depth: int = 0) -> list[InputInfo]:
         """The inputs of a call, oldest first, with everything below them."""
         subjects, queues = self._link.subjects, self._link.bus.queues
-        size = await queues.latest(self._results, subjects.size(target.app, call))
-        count = min(MOST_INPUTS, 1 if size is None else int(size.body))
-        answers = await self._answers(target.app, call, count)
-        cancelled = await queues.latest(self._results, subjects.cancelled(target.app, call)) is not None
-        children = await self._children(target.app, call)
+        size = await queues.latest(self._results, subjects.size(target.app, target.function, call))
+        count = min(MOST_INPUTS, 1 if size is None else read_size(size.body))
+        answers = await self._answers(target, call, count)
+        cancelled = (
+            await queues.latest(self._results, subjects.cancelled(target.app, target.function, call)) is not None
+        )
+        children = await self._children(target, call)
         return [
             _info(target, call, index, answers.get(index), cancelled, await self._below(children[index], depth))
             for index in range(count)
@@ -97,57 +106,47 @@ class Graphs:
 
     async def calls(self, app: str, function: str, limit: int) -> list[CallSummary]:
         """The newest calls, newest first; empty texts mean all."""
-        tallies = await self._tally(app)
-        newest = sorted(tallies.values(), key=lambda one: one.call, reverse=True)
-        await self._name(newest[:limit] if not function else newest)
-        return [_summary(one) for one in newest if function in ("", one.function)][:limit]
+        tallies = [one for one in (await self._tally(app)).values() if function in ("", one.target.function)]
+        newest = sorted(tallies, key=lambda one: one.call, reverse=True)
+        return [_summary(one) for one in newest[:limit]]
 
-    async def _below(self, children: Iterable[tuple[Target, str]], depth: int) -> tuple[InputInfo, ...]:
+    async def _below(self, children: Iterable[CallRef], depth: int) -> tuple[InputInfo, ...]:
         if depth >= DEEPEST:
             return ()
-        found = await asyncio.gather(*(self.of(target, call, depth + 1) for target, call in children))
+        found = await asyncio.gather(*(self.of(child.target, child.call, depth + 1) for child in children))
         return tuple(info for one in found for info in one)
 
-    async def _children(self, app: str, call: str) -> Mapping[int, list[tuple[Target, str]]]:
+    async def _children(self, target: Target, call: str) -> Mapping[int, list[CallRef]]:
         """By input, the calls that it has spawned, in the order of their ids, which is that of time."""
-        pattern = self._link.subjects.child(app, call, "*", ">")
-        found: defaultdict[int, list[tuple[Target, str]]] = defaultdict(list)
+        subjects = self._link.subjects
+        found: defaultdict[int, list[CallRef]] = defaultdict(list)
+        pattern = subjects.child(target.app, target.function, call, "*", "*")
         for subject in await self._link.bus.queues.subjects(self._results, pattern):
-            index, child_app, *function, child = subject.split(".")[6:]
-            found[int(index)].append((Target(child_app, ".".join(function)), child))
+            with suppress(Error):  # whoever may publish has written it
+                *_, index, child = subjects.parse(subject).rest
+                ref = CallRef.parse(child.replace(CHILD_DOT, "."))
+                found[parse_number("the input's index", index, MAX_INDEX)].append(ref)
         for children in found.values():
-            children.sort(key=lambda one: one[1])
+            children.sort(key=lambda one: one.call)
         return found
 
-    async def _answers(self, app: str, call: str, count: int) -> dict[int, Answer]:
-        subjects = [self._link.subjects.result(app, call, index) for index in range(count)]
+    async def _answers(self, target: Target, call: str, count: int) -> dict[int, Answer]:
+        app, function = target.app, target.function
+        subjects = [self._link.subjects.result(app, function, call, index) for index in range(count)]
         found = await self._read(subjects)
         return {answer.index: answer for answer in map(_answer, found.values())}
 
-    async def _tally(self, app: str) -> dict[tuple[str, str], _Tally]:
-        tallies: dict[tuple[str, str], _Tally] = {}
-
-        def of(one: str, call: str) -> _Tally:
-            return tallies.setdefault((one, call), _Tally(one, call))
-
+    async def _tally(self, app: str) -> Mapping[Address, _Tally]:
+        tallies: dict[Address, _Tally] = {}
         subjects, wanted = self._link.subjects, app or "*"
-        for subject in await self._link.bus.queues.subjects(self._results, subjects.results(wanted)):
-            _count(of, subject)
-        for kind, stream in (("job", "JOBS"), ("delayed", "DELAYED"), ("dead", "DEAD")):
+        for kind, stream in (("res", "RES"), ("job", "JOBS"), ("delayed", "DELAYED"), ("dead", "DEAD")):
             pattern = f"{subjects.all_of(kind).removesuffix('>')}{wanted}.>"
             for subject in await self._link.bus.queues.subjects(subjects.stream(stream), pattern):
-                address = subjects.parse(subject)
-                tally = of(address.app, address.rest[0])
-                tally.function = address.function
-                tally.queued = tally.queued or kind != "dead"
-                tally.failed += kind == "dead"
+                try:
+                    _count(tallies, subjects.parse(subject))
+                except ProtocolError as error:  # whoever may publish has written it
+                    logger.info("left out of the calls: %s", error)
         return tallies
-
-    async def _name(self, tallies: Iterable[_Tally]) -> None:
-        """The function of a call that has ended stands in its results."""
-        nameless = {self._link.subjects.result(t.app, t.call, t.indexes[0]): t for t in tallies if t.indexes}
-        for subject, message in (await self._read([s for s, t in nameless.items() if not t.function])).items():
-            nameless[subject].function = _answer(message).function.partition(":")[2]
 
     async def _read(self, subjects: list[str]) -> dict[str, Message]:
         found: dict[str, Message] = {}
@@ -159,12 +158,20 @@ class Graphs:
         return found
 
 
-def _count(of: Callable[[str, str], _Tally], subject: str) -> None:
-    _, _, _, app, call, *rest = subject.split(".")
-    if rest == ["cancelled"]:
-        of(app, call).cancelled = True
-    elif len(rest) == 1 and rest[0].isdigit():
-        of(app, call).indexes.append(int(rest[0]))
+def _count(tallies: dict[Address, _Tally], address: Address) -> None:
+    """Take in what a subject tells of its call. Raises `ProtocolError` when it is none of ours."""
+    key = Address("call", address.app, address.function, (address.call,))
+    fresh = _Tally(Target(address.app, address.function), address.call)
+    note = address.rest[-1]
+    if address.kind in ("job", "delayed"):
+        tallies.setdefault(key, fresh).queued = True
+    elif address.kind == "dead":
+        failed = address.index >= 0  # any that is an index at all
+        tallies.setdefault(key, fresh).failed += failed
+    elif note == "cancelled":
+        tallies.setdefault(key, fresh).cancelled = True
+    elif len(address.rest) == 2 and is_number(note, MAX_INDEX):
+        tallies.setdefault(key, fresh).results += 1
 
 
 def _answer(message: Message) -> Answer:
@@ -178,10 +185,9 @@ def _summary(tally: _Tally) -> CallSummary:
         state = "queued"
     else:
         state = "failed" if tally.failed else "done"
-    name = tally.function or "?"
     return CallSummary(
-        id=f"{tally.app}.{name}.{tally.call}", app=tally.app, function=name, state=state,
-        results=len(tally.indexes), failed=tally.failed,
+        id=f"{tally.target.label}.{tally.call}", app=tally.target.app, function=tally.target.function, state=state,
+        results=tally.results, failed=tally.failed,
     )  # fmt: skip
 
 

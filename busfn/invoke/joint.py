@@ -58,8 +58,8 @@ class JointCalls:
         self._conversation.begin()
 
     def _on_answer(self, answer: Answer, _reply: str) -> None:
-        places = range(answer.index, answer.index + max(1, answer.count))
-        answered = {place: self._left.pop(place) for place in places if place in self._left}
+        end = answer.index + max(1, answer.count)
+        answered = {place: self._left.pop(place) for place in list(self._left) if answer.index <= place < end}
         if not self._left:
             self._conversation.end()
         if answer.status is Status.LOST:

@@ -161,7 +161,9 @@ class Mapping:
         if answer.took:
             self._window.ran(answer.worker, answer.took)
         out = self._window.outbound(answer.index)
-        if self._window.receive(self._open(answer)) and out is not None:
+        if out is None or answer.index + answer.count > out.first + out.count:
+            return  # it was answered before, or this is no answer to what was sent
+        if self._window.receive(self._open(answer)):
             self._link.portal.call(self._carrier.complete, out.first)
 
     def _open(self, answer: Answer) -> Block:

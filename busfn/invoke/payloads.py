@@ -132,7 +132,7 @@ async def unqueue(bus: Bus, subjects: Subjects, app: str, function: str, call: s
     """Take what waits of a cancelled call out of the queue, and have everybody look again who waits for its results:
     whoever looked after it was cancelled, and before this, has seen it queued."""
     await withdraw_messages(bus, subjects, app, function, call)
-    bus.publish(subjects.withdrawn(app, call))
+    bus.publish(subjects.withdrawn(app, function, call))
 
 
 async def release_queued(bus: Bus, call: str) -> None:

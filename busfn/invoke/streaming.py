@@ -11,6 +11,7 @@ from busfn.invoke.conversation import Conversation, Switchboard
 from busfn.invoke.link import Link, open_failure
 from busfn.invoke.mailbox import Mailbox
 from busfn.invoke.payloads import discard, elements, fetch
+from busfn.protocol.border import NO_INBOX, inbox_or_none
 from busfn.protocol.control import cancel_headers, credit_headers
 from busfn.protocol.envelope import Answer, Call, Status
 from busfn.protocol.names import Target
@@ -26,7 +27,7 @@ class Stream:
         self._link = board.link
         self._mailbox: Mailbox[Frame | BaseException] = Mailbox()
         self._receiver = Receiver()
-        self._worker = ""
+        self._worker = NO_INBOX
         self._over = False
         self._conversation = Conversation(board, target, call, on_answer=self._on_answer, on_error=self._mailbox.put)
 
@@ -57,7 +58,7 @@ class Stream:
 
     def _on_answer(self, answer: Answer, reply: str) -> None:
         self._conversation.committed = True
-        self._worker = reply or self._worker
+        self._worker = inbox_or_none(reply) or self._worker
         self._over = answer.status is not Status.ITEM
         self._mailbox.put((answer, reply))
 

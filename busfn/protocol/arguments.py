@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from busfn.errors import ProtocolError
+from busfn.protocol.border import is_call_id
 from busfn.protocol.shapes import is_dict, is_list, is_named
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -86,8 +87,8 @@ def _lists(value: object, name: str) -> list[list[Any]] | None:
 def _texts(value: object) -> list[str] | None:
     if value is None:
         return None
-    if not is_list(value) or not all(isinstance(one, str) for one in value):
-        raise ProtocolError("a chunk's `calls` must be a list of texts")
+    if not is_list(value) or not all(isinstance(one, str) and is_call_id(one) for one in value):
+        raise ProtocolError("a chunk's `calls` must be a list of call ids")
     return value
 
 

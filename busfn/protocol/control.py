@@ -11,10 +11,14 @@ from enum import Enum
 from typing import Annotated
 
 from busfn.errors import ProtocolError
+from busfn.protocol.border import CallId, is_call_id
 from busfn.protocol.records import Count, Text, read_record
 
 CREDIT = "Busfn-Credit"
 CANCEL = "Busfn-Cancel"
+
+MAX_CANCELLATION = 64
+"""Bytes of one."""
 
 _NUMBERS = re.compile(r"([0-9]{1,18}),([0-9]{1,18})")
 
@@ -49,7 +53,7 @@ class Cover(Enum):
 class Cancellation:
     """A durable call that shall not go on."""
 
-    call: str
+    call: CallId
     terminate: bool = False
     """Do not wait until its bodies react: kill their workers."""
 
@@ -60,10 +64,10 @@ class Cancellation:
     @classmethod
     def decode(cls, body: bytes) -> Cancellation:
         """Reads `encode`'s bytes; raises `ProtocolError`."""
-        call, _, how = body.decode("ascii", "replace").partition(" ")
-        if not call.isalnum() or how not in ("stop", "terminate"):
+        call, _, how = body[:MAX_CANCELLATION].decode("ascii", "replace").partition(" ")
+        if not is_call_id(call) or how not in ("stop", "terminate"):
             raise ProtocolError(f"{body[:60]!r} is no cancellation")
-        return cls(call, how == "terminate")
+        return cls(CallId(call), how == "terminate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

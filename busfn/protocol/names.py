@@ -6,9 +6,14 @@ import re
 from dataclasses import dataclass
 
 from busfn.errors import InvalidError
+from busfn.protocol.border import is_number
+
+MAX_VERSION = 999_999_999
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _RUN = re.compile(r"run-[0-9a-f]{1,32}\Z")
+_FUNCTION = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64})?")
+_APP_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}(@([0-9]{1,9}|run-[0-9a-f]{1,32}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def is_run_token(token: str) -> bool:
 def unpin(token: str) -> tuple[str, int]:
     """App and version of such a token; version 0 for a plain app."""
     app, _, version = token.partition("@")
-    return app, int(version) if version.isdigit() else 0
+    return app, int(version) if is_number(version, MAX_VERSION) else 0
 
 
 def validate_token(token: str) -> str:
@@ -70,3 +75,13 @@ def validate_token(token: str) -> str:
     if at and not (rest.isascii() and rest.isdigit()) and not _RUN.match(rest):
         raise InvalidError(f"{token!r} is no app: behind `@` comes a version, or the id of a run")
     return token
+
+
+def is_app_token(text: str) -> bool:
+    """Whether it may stand for an app in a subject: its name, or what `pinned` gives."""
+    return _APP_TOKEN.fullmatch(text) is not None
+
+
+def is_function_name(text: str) -> bool:
+    """Whether `validate_function_name` takes it."""
+    return _FUNCTION.fullmatch(text) is not None

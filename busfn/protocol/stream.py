@@ -14,6 +14,9 @@ from busfn.errors import ProtocolError
 
 WINDOW_ITEMS = 256
 WINDOW_BYTES = 1024 * 1024
+MAX_ITEMS = 64 * WINDOW_ITEMS
+MAX_BYTES = 64 * WINDOW_BYTES
+"""How far ahead a sender may be, whatever it is granted."""
 
 
 class State(Enum):
@@ -64,9 +67,9 @@ class Sender:
         self.size -= size
 
     def granted(self, items: int, size: int) -> None:
-        """The receiver allows more."""
-        self.items += items
-        self.size += size
+        """The receiver allows more, up to a window that fits into memory."""
+        self.items = min(self.items + items, MAX_ITEMS)
+        self.size = min(self.size + size, MAX_BYTES)
 
     def ended(self) -> None:
         """No more items follow."""
@@ -102,7 +105,7 @@ class Receiver:
     def end(self, total: int) -> None:
         """The sender says how many items there were. Raises `ProtocolError` when some did not arrive."""
         following = _step(self.state, Event.END)
-        if total > self.expected:
+        if total != self.expected:
             raise ProtocolError(f"a stream of {total} items ended after {self.expected}")
         self.state = following
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from busfn.errors import ProtocolError
-from busfn.protocol.names import validate_name
+from busfn.protocol.border import MAX_INDEX, CallId, parse_call_id, parse_number
+from busfn.protocol.names import is_app_token, is_function_name, validate_name
 
 PREFIX = "busfn"
 QUEUE_GROUP = "busfn"
 """Queue group of all who serve a function."""
 
+CHILD_DOT = "="
+"""Stands for a dot in an id that is one token; it is in no name of ours."""
 _LATER = "@"
 """Stands before the app where calls wait for their time; no name has it."""
-_AFTER = {"fn": 0, "ovf": 0, "ctl": 0, "dead": 2, "delayed": 2}
-"""Tokens after the function's name; 1 for all other kinds."""
-_KINDS = frozenset({
-    "fn", "ovf", "wake", "ctl", "job", "log", "draw", "res", "live", "dead", "blob", "delayed",
-})  # fmt: skip
+_AFTER = {
+    "fn": 0, "ovf": 0, "ctl": 0, "wake": 1, "job": 1, "log": 1, "draw": 1, "dead": 2, "delayed": 2, "res": 2, "live": 2,
+}  # fmt: skip
+"""How many tokens come after the function in a subject of each kind."""
+_KINDS = frozenset({*_AFTER, "blob"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,16 @@ class Address:
     function: str
     rest: tuple[str, ...]
     """Tokens after the function: call id, index."""
+
+    @property
+    def call(self) -> CallId:
+        """The call's id. Raises `ProtocolError` when it is none."""
+        return parse_call_id("the call's id", self.rest[0] if self.rest else "")
+
+    @property
+    def index(self) -> int:
+        """The place of an input, the last token. Raises `ProtocolError` when it is no number."""
+        return parse_number("the input's index", self.rest[-1] if self.rest else "", MAX_INDEX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,37 +150,37 @@ class Subjects:
     def control(self, app: str, function: str) -> str:
         return self._make("ctl", app, function)
 
-    def result(self, app: str, call: str, index: int) -> str:
+    def result(self, app: str, function: str, call: str, index: int) -> str:
         """A durable call's result."""
-        return self._make("res", app, call, str(index))
+        return self._make("res", app, function, call, str(index))
 
-    def cancelled(self, app: str, call: str) -> str:
+    def cancelled(self, app: str, function: str, call: str) -> str:
         """Set when a durable call was cancelled."""
-        return self._make("res", app, call, "cancelled")
+        return self._make("res", app, function, call, "cancelled")
 
-    def size(self, app: str, call: str) -> str:
+    def size(self, app: str, function: str, call: str) -> str:
         """How many inputs a durable call has, when it is not one."""
-        return self._make("res", app, call, "size")
+        return self._make("res", app, function, call, "size")
 
-    def stored(self, app: str, call: str) -> str:
+    def stored(self, app: str, function: str, call: str) -> str:
         """All that is stored of a durable call itself: results, size, whether it was cancelled."""
-        return self._make("res", app, call, "*")
+        return self._make("res", app, function, call, "*")
 
-    def child(self, app: str, call: str, index: int | str, child: str) -> str:
-        """Noted when an input of a call has spawned another call, whose id is ``child``; may hold wildcards."""
-        return self._make("res", app, call, "child", str(index), child)
+    def child(self, app: str, function: str, call: str, index: int | str, child: str) -> str:
+        """Noted when an input of a call has spawned another call, whose whole id is ``child``; may hold wildcards."""
+        return self._make("res", app, function, call, "child", str(index), child.replace(".", CHILD_DOT))
 
     def results(self, app: str = "*") -> str:
         """Everything that is stored of durable calls."""
         return self._make("res", app, ">")
 
-    def live(self, app: str, call: str) -> str:
+    def live(self, app: str, function: str, call: str) -> str:
         """What becomes known of a durable call, pushed."""
-        return self._make("live", app, call, "*")
+        return self._make("live", app, function, call, "*")
 
-    def withdrawn(self, app: str, call: str) -> str:
+    def withdrawn(self, app: str, function: str, call: str) -> str:
         """A cancelled call has left the queue: pushed, not stored."""
-        return self._make("live", app, call, "cancelled")
+        return self._make("live", app, function, call, "cancelled")
 
     def dead(self, app: str, function: str, call: str, index: int | str) -> str:
         """An input that used up its attempts; ``index`` may be a wildcard."""
@@ -198,18 +211,23 @@ class Subjects:
         """Take a subject apart. Raises `ProtocolError` when it is none of ours."""
         tokens = subject.split(".")
         if tokens[:2] != [PREFIX, self.env] or len(tokens) < 5 or tokens[2] not in _KINDS:
-            raise ProtocolError(f"{subject!r} is no subject of environment {self.env!r}")
+            raise ProtocolError(f"{subject[:200]!r} is no subject of environment {self.env!r}")
         kind, app, *rest = tokens[2:]
+        if kind == "blob":
+            return Address(kind, app, "", tuple(rest))
         if later := app == _LATER:
             app, *rest = rest
-        if kind in ("res", "live", "blob"):
-            return Address(kind, app, "", tuple(rest))
-        width = _function_width(kind, len(rest), _AFTER.get(kind, 1) + later)
-        return Address(kind, app, ".".join(rest[:width]), tuple(rest[width:]))
+        width = _function_width(kind, len(rest), _AFTER[kind] + later)
+        function = ".".join(rest[:width])
+        if not is_app_token(app) or not is_function_name(function):
+            raise ProtocolError(f"{subject[:200]!r} has no names of an app and a function")
+        return Address(kind, app, function, tuple(rest[width:]))
 
 
 def _function_width(kind: str, tokens: int, after: int) -> int:
     """How many tokens the function's name has: what follows it has a fixed length."""
+    if kind in ("res", "live") and tokens > after + 2:  # a note on a child has two tokens more
+        after += 2
     width = tokens - after
     if width not in (1, 2):
         raise ProtocolError(f"a {kind!r} subject with {tokens} tokens after the app")

@@ -63,7 +63,7 @@ async def _bus(client: Client) -> Check:
 async def stores(bus: Bus, subjects: Subjects) -> Check:
     """Whether what has to outlive the server is stored: a job, a result and a row of the registry are, and go again."""
     token = secrets.token_hex(8)
-    kept = {"JOBS": subjects.job("health", "probe", token), "RES": subjects.result("health", token, 0)}
+    kept = {"JOBS": subjects.job("health", "probe", token), "RES": subjects.result("health", "probe", token, 0)}
     try:
         for kind, subject in kept.items():
             await bus.queues.enqueue(subject, b"", timeout=STORE_TIMEOUT)

@@ -20,6 +20,7 @@ from busfn.bus.base import Headers, Kept, Message, Subscription
 from busfn.concurrency.loops import Tasks, turns
 from busfn.errors import Error, ProtocolError, QueueFull, ResourceExhaustedError
 from busfn.invoke.delays import LEAD, overflow_at, queued_at, withdraw_messages
+from busfn.protocol.border import NO_CALL, CallId
 from busfn.protocol.envelope import Call, read_call
 from busfn.protocol.subjects import Address
 from busfn_services.agenda import Agenda, Entry
@@ -101,10 +102,11 @@ class Promoter:
             return None
         try:
             address = subjects.parse(subject)
+            known = address.kind != "delayed" or address.call
         except ProtocolError:
             return None
         stream = {"delayed": "DELAYED", "ovf": "OVF"}.get(address.kind)
-        if stream is None or due not in address.rest:
+        if stream is None or not known or due not in address.rest:
             return None
         return Entry(int(due) / 1000, subjects.stream(stream), subject)
 
@@ -158,32 +160,34 @@ class Promoter:
     async def _promote(self, entry: Entry) -> None:
         """All messages of a subject: those of a call with many inputs share it."""
         address = self._context.subjects.parse(entry.subject)
+        call = address.call if address.kind == "delayed" else NO_CALL
         oldest = self._context.bus.queues.oldest
         while (kept := await oldest(entry.stream, entry.subject)) is not None:
             if address.kind == "delayed":
-                await self._promote_job(entry.stream, address, kept)
+                await self._promote_job(entry.stream, address, call, kept)
             else:
                 await self._promote_call(entry.stream, address, kept)
 
-    async def _promote_job(self, stream: str, address: Address, kept: Kept) -> None:
+    async def _promote_job(self, stream: str, address: Address, call: CallId, kept: Kept) -> None:
         bus, subjects = self._context.bus, self._context.subjects
-        app, function, call = address.app, address.function, address.rest[0]
+        app, function = address.app, address.function
         await _enqueue(self._context, subjects.job(app, function, call), kept, call)
         if await bus.queues.remove(stream, kept.sequence):
             return
         # Others were faster: those who do the same, or the call was cancelled before we added to its queue.
-        if await bus.queues.latest(subjects.stream("RES"), subjects.cancelled(app, call)) is not None:
+        if await bus.queues.latest(subjects.stream("RES"), subjects.cancelled(app, function, call)) is not None:
             await withdraw_messages(bus, subjects, app, function, call)
 
     async def _promote_call(self, stream: str, address: Address, kept: Kept) -> None:
         """An interactive call, whose caller is told when there is no room for it."""
         bus, subject = self._context.bus, self._context.subjects.overflow(address.app, address.function)
         try:
-            await _enqueue(self._context, subject, kept, "")
+            await _enqueue(self._context, subject, kept, NO_CALL)
         except QueueFull:
-            call = read_call(kept.message.headers, b"", reply="", call="")
             error = ResourceExhaustedError(f"{address.app}.{address.function}: the queue of waiting calls is full")
-            refuse(bus, self._context.codecs, call, error)
+            with suppress(ProtocolError):  # what cannot be read has no caller that we know
+                call = read_call(kept.message.headers, b"", call=NO_CALL)
+                refuse(bus, self._context.codecs, call, error)
         await bus.queues.remove(stream, kept.sequence)
 
 
@@ -193,13 +197,13 @@ async def put_off(context: Context, kind: Kind, app: str, function: str, call: C
     await _enqueue(context, place(context.subjects, app, function, call, time.time()), kept, call.call)
 
 
-async def _enqueue(context: Context, subject: str, kept: Kept, call: str) -> None:
+async def _enqueue(context: Context, subject: str, kept: Kept, call: CallId) -> None:
     """Store a message elsewhere, once, and tell its caller where. Whoever waits for it looks it up there."""
     headers, body = _own(kept.message.headers), kept.message.body
     place = f"{call}.{kept.message.subject.rpartition('.')[2]}.{kept.sequence}"
     sequence = await context.bus.queues.enqueue(subject, body, headers, msg_id=place)
     try:
-        made = read_call(headers, body, reply="", call=call)
+        made = read_call(headers, body, call=call)
     except ProtocolError:  # whoever takes it says so
         return
     low = (made.select or (0, 0))[0]

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from busfn.protocol.border import CallId, Inbox
+
 RECORDS = 128
 """Inputs or messages that one worker may hold."""
 RECORD_SIZE = 1024
@@ -48,9 +50,12 @@ class Kind(IntEnum):
     JOB = 3
 
 
-def pull_inbox(prefix: str, worker: str) -> str:
-    """Where a worker's deliveries come, a token for each `Kind` below it: its supervisor watches them, too."""
-    return f"{prefix}.{worker}"
+def pull_inbox(prefix: str, secret: str) -> str:
+    """Where a worker's deliveries come, a token for each `Kind` below it: its supervisor watches them, too.
+
+    ``secret`` keeps others from sending there; the worker's name would not, for its answers have it.
+    """
+    return f"{prefix}.{secret}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +64,7 @@ class Entry:
 
     kind: Kind
     foreign: bool
-    call: str
+    call: CallId
     first: int
     """Index of the message's first input."""
     crashes: int
@@ -67,7 +72,7 @@ class Entry:
     """Place in its stream; 0 for a direct call."""
     token: str
     """Settles the delivery; empty for a direct call."""
-    reply: str
+    reply: Inbox
     cursor: int = 0
     """Inputs of the message whose answers have left."""
     upto: int = 0
@@ -245,9 +250,9 @@ class FlightTable:
         text = record[_FIXED.size :]
         token, reply = text[:token_size], text[token_size : token_size + reply_size]
         return Entry(
-            kind=Kind(kind), foreign=bool(foreign), running=bool(running), call=call.rstrip(b"\0").decode(),
+            kind=Kind(kind), foreign=bool(foreign), running=bool(running), call=CallId(call.rstrip(b"\0").decode()),
             first=first, crashes=crashes, cursor=cursor, upto=upto, end=end, sequence=sequence, started=started,
-            accepted=accepted, token=token.decode(), reply=reply.decode(),
+            accepted=accepted, token=token.decode(), reply=Inbox(reply.decode()),
         )  # fmt: skip
 
 

@@ -14,18 +14,19 @@ from busfn.ids import new_call_id
 from busfn.invoke.delays import overflow_at
 from busfn.invoke.liveness import SILENCE
 from busfn.protocol import headers as h
+from busfn.protocol.admission import Way, check_job, check_start
+from busfn.protocol.border import NO_INBOX, CallId, Inbox, inbox_or_none, is_call_id, one_line, parse_call_id
 from busfn.protocol.codecs import JSON, Codecs, Payload
-from busfn.protocol.envelope import Answer, Call, Status, read_call
+from busfn.protocol.envelope import Answer, Call, Status, id_of, read_call
 from busfn.protocol.failure import encode_failure, error_code, summary
+from busfn.protocol.fields import MAX_CONTENT_TYPE
 from busfn.protocol.subjects import Subjects
+from busfn_services.answering import send
 from busfn_services.ours import is_framework_file
 
 EMPTY = Payload(content_type="", body=b"")
 RESENT_AFTER = SILENCE - 0.5
 """Seconds after which a call that lay unread may have been sent again, and run by another worker."""
-REPLY_PREFIXES = ("_INBOX",)
-"""Where answers may go. A reply subject is not checked by the server's permissions, so a caller could make us publish
-anywhere otherwise."""
 
 
 class Context(Protocol):
@@ -39,44 +40,63 @@ class Context(Protocol):
     def codecs(self) -> Codecs: ...
 
 
-def may_answer(reply: str) -> bool:
-    """Whether a reply subject is an inbox."""
-    return reply.startswith(REPLY_PREFIXES)
-
-
-def admit(context: Context, message: Message, *, reply: str, durable: bool = False) -> Call | None:
+def admit(context: Context, message: Message, way: Way, now: float) -> Call | None:
     """The call in a message; None when nobody can be answered, it is too late, or it was malformed and refused.
 
-    The outcome of a ``durable`` one is stored, so it needs no reply; its id is the last token of its subject.
+    The outcome of a queued one without an inbox is stored; see `unfit` for what becomes of it. ``now`` is in Unix
+    seconds.
     """
-    own = message.subject.rpartition(".")[2] if durable else ""
     try:
-        call = read_call(message.headers, message.body, reply=reply, call=own)
+        call = _read(message, way)
+        check_start(call, way, now)
     except ProtocolError as error:
-        malformed = Call(call=new_call_id(), payload=EMPTY, reply=reply, foreign=True)
-        refuse(context.bus, context.codecs, malformed, error)
+        _refuse_malformed(context, message, way, error)
         return None
-    if not call.call:
-        call = call.copy(call=new_call_id())
-    expired = 0 < call.deadline < time.time() * 1000
-    answerable = may_answer(call.reply) or (durable and not call.reply)
-    return call if answerable and not expired else None
+    expired = 0 < call.deadline < now * 1000
+    return None if expired or not (call.reply or way is Way.JOB) else call
 
 
-def unfit(message: Message) -> tuple[Call, Error] | None:
+def unfit(message: Message, now: float) -> tuple[Call, Error] | None:
     """Why a queued input was not admitted, for its record; None when only its caller, who is gone, wanted it."""
-    headers = {key.lower(): value for key, value in message.headers.items()}
-    body = Payload(content_type=headers.get(h.CONTENT_TYPE.lower(), ""), body=message.body)
-    named = Call(call=message.subject.rpartition(".")[2], payload=body, foreign=h.PROTOCOL.lower() not in headers)
     try:
-        call = read_call(message.headers, message.body, reply="", call=named.call)
+        call = _read(message, Way.JOB)
     except ProtocolError as error:
-        return named, error
-    if not call.reply:
-        return call, FunctionTimeoutError("its deadline had passed before a worker could take it, so it was not run")
-    if not may_answer(call.reply):
-        return call.copy(reply=""), ProtocolError(f"{h.REPLY} must be an inbox, not {call.reply[:50]!r}")
-    return None
+        return _record(message), error
+    try:
+        check_start(call, Way.JOB, now)
+    except ProtocolError as error:
+        return call.copy(reply=NO_INBOX, not_before=0), error
+    if call.reply:
+        return None
+    return call, FunctionTimeoutError("its deadline had passed before a worker could take it, so it was not run")
+
+
+def _read(message: Message, way: Way) -> Call:
+    if way is Way.JOB:
+        own = parse_call_id("the last part of the subject", message.subject.rpartition(".")[2])
+        call = read_call(message.headers, message.body, call=own)
+        check_job(call, own)
+        return call
+    reply = NO_INBOX if way is Way.OVERFLOW else inbox_or_none(message.reply)
+    return read_call(message.headers, message.body, call=new_call_id(), reply=reply, queued=way is Way.OVERFLOW)
+
+
+def _refuse_malformed(context: Context, message: Message, way: Way, error: ProtocolError) -> None:
+    """Tell whoever has sent it, if we know where: in a header that may itself be what is wrong."""
+    reply = message.reply if way is Way.DIRECT else message.headers.get(h.REPLY, "")
+    call = id_of(message.headers, new_call_id())
+    malformed = Call(call=call, payload=EMPTY, reply=inbox_or_none(reply), foreign=True)
+    refuse(context.bus, context.codecs, malformed, error)
+
+
+def _record(message: Message) -> Call:
+    """A queued message that cannot be read, as it can be kept."""
+    headers = {key.lower(): value for key, value in message.headers.items()}
+    kind = one_line(headers.get(h.CONTENT_TYPE.lower(), ""), MAX_CONTENT_TYPE)
+    token = message.subject.rpartition(".")[2]
+    call = CallId(token) if is_call_id(token) else new_call_id()
+    foreign = h.PROTOCOL.lower() not in headers
+    return Call(call=call, payload=Payload(content_type=kind, body=message.body), foreign=foreign)
 
 
 async def hand_on(context: Context, app: str, function: str, call: Call) -> None:
@@ -94,36 +114,35 @@ async def hand_on(context: Context, app: str, function: str, call: Call) -> None
 
 
 def beat(
-    bus: Bus, reply: str, call: str, *, index: int = 0, sequence: int = 0, worker: str = "", foreign: bool = False
+    bus: Bus, reply: Inbox, call: CallId, *, index: int = 0, sequence: int = 0, worker: str = "", foreign: bool = False
 ) -> None:
     """Tell a caller that its call is running, or (with ``sequence``) where it is queued."""
-    if not foreign and may_answer(reply):
+    if not foreign and reply:
         answer = Answer(status=Status.BEAT, payload=EMPTY, call=call, index=index, sequence=sequence, worker=worker)
-        bus.publish(reply, b"", answer.headers())
+        send(bus, reply, b"", answer.headers())
 
 
-def send_back(bus: Bus, reply: str, call: str, index: int, count: int, worker: str = "") -> None:
+def send_back(bus: Bus, reply: Inbox, call: CallId, index: int, count: int, worker: str = "") -> None:
     """Tell a caller that its call, or these inputs of several in one message, will not be answered: it is to send them
     again, one by one."""
-    if may_answer(reply):
-        lost = Answer(status=Status.LOST, payload=EMPTY, call=call, index=index, count=count, worker=worker)
-        bus.publish(reply, b"", lost.headers())
+    lost = Answer(status=Status.LOST, payload=EMPTY, call=call, index=index, count=count, worker=worker)
+    send(bus, reply, b"", lost.headers())
 
 
 def decline(bus: Bus, call: Call, worker: str = "", sequence: int = 0) -> None:
     """Tell a caller that we came too late to its call, or (with ``sequence``) to its place in the overflow stream, to
     run it: it is to send it again, unless it has."""
     unread = Answer(status=Status.UNREAD, payload=EMPTY, call=call.call, sequence=sequence, worker=worker)
-    bus.publish(call.reply, b"", unread.headers())
+    send(bus, call.reply, b"", unread.headers())
 
 
 def refuse(bus: Bus, codecs: Codecs, call: Call, error: BaseException) -> None:
     """Answer a call, or all inputs of a chunk, with an error."""
-    if not may_answer(call.reply):
+    if not call.reply:
         return
     low, high = call.select or (0, call.count)
     answer = failure_answer(codecs, call, call.index + low, error, high - low)
-    bus.publish(call.reply, answer.payload.body, answer.headers())
+    send(bus, call.reply, answer.payload.body, answer.headers())
 
 
 def failure_answer(

@@ -81,7 +81,7 @@ class Outcomes:
         return answer if payload is answer.payload else answer.copy(payload=payload)
 
     def _message(self, call: Call, answer: Answer) -> Outgoing:
-        subject = self._context.subjects.result(self._spec.app, call.call, answer.index)
+        subject = self._context.subjects.result(self._spec.app, self._spec.name, call.call, answer.index)
         # Without an id: the subject takes one message only, and a dead letter that is retried stores a second result.
         headers = answer.headers()
         headers[h.FUNCTION] = self._function
@@ -130,7 +130,7 @@ class Outcomes:
     async def _stored(self, call: str, index: int) -> Message | None:
         subjects = self._context.subjects
         return await self._context.bus.queues.latest(
-            subjects.stream("RES"), subjects.result(self._spec.app, call, index)
+            subjects.stream("RES"), subjects.result(self._spec.app, self._spec.name, call, index)
         )
 
 

@@ -44,10 +44,16 @@ class BlobRef:
         found = _BLOB.fullmatch(text)
         if found is None:
             raise ProtocolError(f"a blob reference is `name,size,chunks,sha256`, not {text[:200]!r}")
-        if _REFERENCE.fullmatch(reference) is None:
-            raise ProtocolError(f"the holder of a blob is `owner.part`, of letters and digits, not {reference[:200]!r}")
         name, size, chunks, sha256 = found.groups()
-        return cls(name=name, size=int(size), chunks=int(chunks), sha256=sha256, reference=reference)
+        checked = check_reference(reference)
+        return cls(name=name, size=int(size), chunks=int(chunks), sha256=sha256, reference=checked)
+
+
+def check_reference(text: str) -> str:
+    """The text, if it is what holds a blob; raises `ProtocolError`."""
+    if _REFERENCE.fullmatch(text) is None:
+        raise ProtocolError(f"the holder of a blob is `owner.part`, of letters and digits, not {text[:200]!r}")
+    return text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +67,11 @@ class Payload:
     """Set while the body is kept elsewhere, or its end is: it goes behind ``body``."""
     end: bytes = b""
     """The end of the body, when it is large and left apart, so that nothing copies it. Not sent, but kept elsewhere."""
+
+    @property
+    def reference(self) -> str:
+        """What holds the blob; empty without one."""
+        return self.blob.reference if self.blob is not None else ""
 
     @property
     def size(self) -> int:

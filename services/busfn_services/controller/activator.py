@@ -10,15 +10,17 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from busfn.bus.base import Delivery, Message, Puller, Subscription, Verdict
 from busfn.concurrency.loops import Tasks, every
 from busfn.errors import Error, ServiceError
+from busfn.protocol.admission import Way
 from busfn.protocol.control import Cover
 from busfn.protocol.subjects import QUEUE_GROUP
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
-from busfn_services.handon import RESENT_AFTER, Context, admit, decline, hand_on, refuse
+from busfn_services.handon import RESENT_AFTER, Context, admit, decline, hand_on, refuse, unfit
 from busfn_services.pulse import Pulse
 
 COVER_FOR = 60.0
@@ -113,8 +115,9 @@ class Activator:
         self._refusal = error
         if not self._pullers:
             queues, spec = self._context.bus.queues, self._spec
-            for consumer in consumers(self._context.subjects, spec.app, spec.name):
-                puller = queues.pull(consumer, lambda: REFUSED_AT_ONCE, self._refuse_delivery)
+            found = consumers(self._context.subjects, spec.app, spec.name)
+            for way, consumer in zip((Way.OVERFLOW, Way.JOB), found, strict=True):
+                puller = queues.pull(consumer, lambda: REFUSED_AT_ONCE, partial(self._refuse_delivery, way))
                 self._pullers.append(puller)
 
     async def accept(self) -> None:
@@ -125,7 +128,7 @@ class Activator:
             await puller.stop()
 
     def _on_message(self, message: Message) -> None:
-        call = admit(self._context, message, reply=message.reply)
+        call = admit(self._context, message, Way.DIRECT, time.time())
         if call is None:
             return
         if self._pulse.unread() >= RESENT_AFTER and not call.foreign:
@@ -140,12 +143,14 @@ class Activator:
             task.add_done_callback(self._handing_on.discard)
         self._on_call()
 
-    def _refuse_delivery(self, delivery: Delivery) -> None:
+    def _refuse_delivery(self, way: Way, delivery: Delivery) -> None:
         if self._refusal is None:
             self._context.bus.queues.settle(delivery.token, Verdict.NAK)
             return
-        call = admit(self._context, delivery.message, reply="", durable=True)
-        if call is not None and not call.reply:  # a durable call was accepted: it waits until a worker starts
+        now = time.time()
+        call = admit(self._context, delivery.message, way, now)
+        unread = call is None and way is Way.JOB and unfit(delivery.message, now) is not None
+        if unread or (call is not None and not call.reply):  # it was accepted: it waits until a worker starts
             self._context.bus.queues.settle(delivery.token, Verdict.NAK, delay=KEEP_PAUSE)
             return
         if call is not None:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from busfn.bus.base import Message, Subscription
 from busfn.concurrency.loops import Tasks
 from busfn.errors import Error
+from busfn_services.answering import answer
 from busfn_services.controller.launchers.base import Launcher
 from busfn_services.controller.pool import Pool
 from busfn_services.controller.retired import Retired
 from busfn_services.controller.wanted import Served
 from busfn_services.delays import Promoter, always
-from busfn_services.handon import Context, may_answer
+from busfn_services.handon import Context
 from busfn_services.pulse import Pulse, nothing
 from busfn_services.reports import Trouble
 
@@ -128,7 +129,7 @@ class Controller:
         ]
 
     def _on_question(self, message: Message) -> None:
-        if self._leads() and may_answer(message.reply):
+        if self._leads():
             self._tasks.spawn(self._answer(message), "a question")
 
     async def _answer(self, message: Message) -> None:
@@ -137,9 +138,9 @@ class Controller:
         try:
             found = [(await pool.status()).to_dict() for pool in pools]
         except Error as error:  # who asks is told, rather than left to wait
-            self._context.bus.publish(message.reply, json.dumps({"error": str(error)}).encode())
+            answer(self._context.bus, message, json.dumps({"error": str(error)}).encode())
             return
-        self._context.bus.publish(message.reply, json.dumps({"functions": found}).encode())
+        answer(self._context.bus, message, json.dumps({"functions": found}).encode())
 
     def _on_cover(self, message: Message) -> None:
         app = message.subject.rpartition(".")[2]

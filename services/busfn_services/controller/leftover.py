@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 
 from busfn.bus.base import Bus
-from busfn.errors import Error, NotFoundError
+from busfn.errors import Error, NotFoundError, ProtocolError
+from busfn.protocol.border import NO_CALL
 from busfn.protocol.envelope import read_call
 from busfn.protocol.subjects import Subjects
 
@@ -24,7 +26,8 @@ async def queued_inputs(bus: Bus, subjects: Subjects, apps: Iterable[str]) -> di
         for kind, pattern in (("JOBS", subjects.jobs_of(app)), ("DELAYED", subjects.delayed_of(app))):
             stream = subjects.stream(kind)
             for subject in await bus.queues.subjects(stream, pattern):
-                found[subjects.parse(subject).function] += await _inputs(bus, stream, subject, until)
+                with suppress(ProtocolError):  # it is no function's: nobody will run it
+                    found[subjects.parse(subject).function] += await _inputs(bus, stream, subject, until)
     return {function: count for function, count in sorted(found.items()) if count}
 
 
@@ -39,7 +42,7 @@ async def _inputs(bus: Bus, stream: str, subject: str, until: float) -> int:
             return count
         for stored in page:
             try:
-                call = read_call(stored.headers, b"", reply="", call="0")
+                call = read_call(stored.headers, b"", call=NO_CALL)
             except Error:
                 count += 1
                 continue

@@ -12,17 +12,19 @@ from busfn.bus.base import Message
 from busfn.concurrency.loops import Tasks, turns
 from busfn.deployment import Deployment
 from busfn.errors import Error, NotFoundError, ProtocolError
+from busfn.protocol.border import is_inbox
 from busfn.protocol.envelope import Status
 from busfn.protocol.headers import STATUS
 from busfn.protocol.names import pinned
 from busfn.registry import PIN_AGE, PINNED_FOR, Registry
 from busfn.registry_rows import Pin
+from busfn_services.answering import answer
 from busfn_services.controller.abandoned import AbandonedRuns
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.election import Election
 from busfn_services.controller.launchers.fleet import Fleet
 from busfn_services.controller.wanted import Served, of_registry, versions_in_use, with_overrides
-from busfn_services.handon import Context, may_answer
+from busfn_services.handon import Context
 from busfn_services.health import loop_reports
 from busfn_services.reports import MAX_TROUBLES, ControllerReport
 
@@ -144,10 +146,10 @@ class ControllerService:
 
     def _on_question(self, message: Message) -> None:
         """The hosts, for people: one after the other, then what is known of functions, and of ourselves."""
-        if not self._leads() or not may_answer(message.reply):
+        if not self._leads() or not is_inbox(message.reply):
             return
         for report in self._fleet.hosts:
-            self._context.bus.publish(message.reply, report.encode())
+            answer(self._context.bus, message, report.encode())
         troubles = tuple(self._controller.troubles()[:MAX_TROUBLES])
         last = ControllerReport(troubles=troubles, loops=loop_reports())
-        self._context.bus.publish(message.reply, last.encode(), {STATUS: Status.END})
+        answer(self._context.bus, message, last.encode(), {STATUS: Status.END})

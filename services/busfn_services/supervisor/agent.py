@@ -15,7 +15,7 @@ from busfn.errors import Error
 from busfn.ids import new_call_id
 from busfn.protocol import headers
 from busfn.protocol.envelope import Status
-from busfn_services.handon import may_answer
+from busfn_services.answering import answer
 from busfn_services.health import loop_reports
 from busfn_services.reports import (
     MAX_CORES,
@@ -166,18 +166,15 @@ class Agent:
             waiting.cancel()
 
     async def _hold_line(self, message: Message) -> None:
-        if not may_answer(message.reply):
-            return
         async for _ in every(HOLD_EVERY, at_once=False):
             with suppress(Error):
-                self._bus.publish(message.reply, b"", {headers.STATUS: Status.BEAT})
+                answer(self._bus, message, headers={headers.STATUS: Status.BEAT})
 
     def _answer(self, message: Message, error: str = "") -> None:
         """What the host looks like once the command is obeyed; first to all, so that an answer is never ahead."""
         report = self.report()
         self._publish(report)
-        if may_answer(message.reply):
-            self._bus.publish(message.reply, report.encode(), {"Busfn-Error": one_line(error)} if error else {})
+        answer(self._bus, message, report.encode(), {"Busfn-Error": one_line(error)} if error else {})
 
 
 def new_host() -> str:

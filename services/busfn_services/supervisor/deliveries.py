@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 
-from busfn.bus.base import Bus, Message, Subscription, Verdict
-from busfn.bus.pull import read_token
-from busfn.errors import Error
+from busfn.bus.base import Bus, ConsumerSpec, Message, Subscription, Verdict
+from busfn.bus.pull import Origin
+from busfn.errors import Error, ProtocolError
 from busfn_services.flight import Kind
 
 logger = logging.getLogger("busfn.supervisor")
@@ -25,10 +25,12 @@ MOST_UNREAD = 256
 class Deliveries:
     """Sees the deliveries of one worker."""
 
-    def __init__(self, bus: Bus, inbox: str) -> None:
+    def __init__(self, bus: Bus, inbox: str, consumers: Sequence[ConsumerSpec]) -> None:
+        """``consumers`` are those of the worker's function, see `busfn.streams.consumers`."""
         self._bus = bus
-        self._inbox = inbox
-        self._recent = {kind: deque[str](maxlen=MOST_UNREAD) for kind in (Kind.OVERFLOW, Kind.JOB)}
+        self.inbox = inbox
+        self._origins: dict[Kind, Origin] = dict(zip((Kind.OVERFLOW, Kind.JOB), map(Origin, consumers), strict=True))
+        self._recent = {kind: deque[tuple[int, str]](maxlen=MOST_UNREAD) for kind in self._origins}
         self._subscriptions: list[Subscription] = []
         self._reader_is_gone = False
 
@@ -36,7 +38,7 @@ class Deliveries:
         """Begin, before the worker asks for anything."""
         try:
             for kind in self._recent:
-                subject = f"{self._inbox}.{kind.value}.*"
+                subject = f"{self.inbox}.{kind.value}.*"
                 self._subscriptions.append(await self._bus.subscribe(subject, partial(self._on_message, kind)))
         except Error as error:
             logger.info("should a worker die, what it did not read is left to its lease: %s", error)
@@ -58,9 +60,9 @@ class Deliveries:
         try:
             await self._bus.flush()
             self._reader_is_gone = True
-            for kind, tokens in self._recent.items():
-                for token in tokens:
-                    if read_token(token).order > taken[kind] and token not in held:
+            for kind, deliveries in self._recent.items():
+                for order, token in deliveries:
+                    if order > taken[kind] and token not in held:
                         self._refuse(token)
             await self.leave()
         except Error as error:
@@ -69,10 +71,15 @@ class Deliveries:
     def _on_message(self, kind: Kind, message: Message) -> None:
         if message.status:
             return
+        try:
+            place = self._origins[kind].place(message.subject, message.reply)
+        except ProtocolError as error:
+            logger.debug("left alone: %s", error)
+            return
         if self._reader_is_gone:
             self._refuse(message.reply)
         else:
-            self._recent[kind].append(message.reply)
+            self._recent[kind].append((place.order, message.reply))
 
     def _refuse(self, token: str) -> None:
         self._bus.queues.settle(token, Verdict.NAK)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Container
 
 from busfn.bus.base import Verdict
 from busfn.errors import Error, InternalFailure
@@ -16,6 +15,7 @@ from busfn_services.flight import Entry, Kind
 from busfn_services.handon import EMPTY, Context, beat, failure_answer, refuse, send_back
 from busfn_services.outcomes import Outcomes, next_attempt, retry_delay
 from busfn_services.outcomes import timed_out as timeout_error
+from busfn_services.supervisor.cancelled import Cancelled
 from busfn_services.supervisor.recovery import blameless, recover
 from busfn_services.supervisor.worker import Worker
 
@@ -40,7 +40,7 @@ class Rescue:
         self._released: dict[int, int] = {}
         """How often messages were handed out again after they had lost a worker, by number, oldest first."""
 
-    async def all(self, worker: Worker, entries: list[Entry], cancelled: Container[str]) -> None:
+    async def all(self, worker: Worker, entries: list[Entry], cancelled: Cancelled) -> None:
         """Take care of every message that the worker held; those of ``cancelled`` calls are just forgotten.
 
         While the bus is away it is tried again, until the server has taken the messages back by itself.
@@ -53,7 +53,7 @@ class Rescue:
                 return
             await asyncio.sleep(PAUSE)
 
-    async def _saved(self, worker: Worker, entry: Entry, cancelled: Container[str]) -> bool:
+    async def _saved(self, worker: Worker, entry: Entry, cancelled: Cancelled) -> bool:
         try:
             await self._save(worker, entry, cancelled)
         except Error as error:
@@ -61,8 +61,8 @@ class Rescue:
             return False
         return True
 
-    async def _save(self, worker: Worker, entry: Entry, cancelled: Container[str]) -> None:
-        if entry.call not in cancelled:
+    async def _save(self, worker: Worker, entry: Entry, cancelled: Cancelled) -> None:
+        if cancelled.ends(worker.spec.app, worker.spec.name, entry) is None:
             timed_out = worker.killed_for is not None and worker.killed_for.accepted == entry.accepted
             if entry.kind is Kind.JOB:
                 if await self._requeue(worker, entry, timed_out=timed_out):
@@ -80,7 +80,7 @@ class Rescue:
         message = await self._bus.queues.peek(self._subjects.stream("JOBS"), entry.sequence)
         if message is None:  # it was acked in its last moment
             return False
-        call = read_call(message.headers, message.body, reply="", call=entry.call)
+        call = read_call(message.headers, message.body, call=entry.call)
         verdicts = recover(call, entry, hopeless=timed_out, released=self._released.get(entry.sequence, 0))
         if verdicts.release:
             if entry.cursor < entry.upto:  # what merely waited here is not to blame

@@ -17,27 +17,26 @@ from busfn.bus.base import Message, Verdict
 from busfn.concurrency.loops import Tasks, every, isolated, turns
 from busfn.errors import Error, ProtocolError
 from busfn.ids import new_call_id
-from busfn.protocol.control import Cancellation
 from busfn.spec import FunctionSpec
+from busfn.streams import consumers
 from busfn_services.flight import Entry, Kind, pull_inbox
 from busfn_services.handon import beat
 from busfn_services.lines import Lines
 from busfn_services.marks import NOBODY, MarkedOutput, Owner, Piece
 from busfn_services.process import EXIT_FAULT
 from busfn_services.reports import ForkEvent, WorkerEvent, shorten
+from busfn_services.supervisor.cancelled import Cancelled
 from busfn_services.supervisor.context import HostContext
 from busfn_services.supervisor.deliveries import Deliveries
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.leftovers import kill_orphans
 from busfn_services.supervisor.logs import Echo, LogSink, pump
 from busfn_services.supervisor.rescue import Rescue
-from busfn_services.supervisor.watch import GRACE, Duty
+from busfn_services.supervisor.watch import Duty
 from busfn_services.supervisor.worker import State, Worker
 
 SCAN_EVERY = 0.1
 """Seconds between looks at the in-flight tables."""
-REMEMBERED = 600.0
-"""Seconds for which a cancellation is remembered."""
 LATE = 5.0
 """Seconds without a scan after which a host is not well: timeouts and leases depend on it."""
 MAX_EVENT = 1 << 18
@@ -73,8 +72,7 @@ class Supervisor:
         self._tasks = Tasks(logger)
         self._closing = False
         self._pumps: dict[Worker, list[asyncio.Task[None]]] = {}
-        self._cancelled: dict[str, float] = {}
-        """When (monotonic seconds) the bodies of cancelled calls must be gone."""
+        self._cancelled = Cancelled(context.subjects)
         self._answered = 0.0
         """When (monotonic seconds) the bus last answered us."""
         self.workers: dict[str, Worker] = {}
@@ -98,8 +96,9 @@ class Supervisor:
         Raises `ServiceError` when there are too few descriptors or too little memory for one more.
         """
         name, token = f"w{new_call_id()[-12:]}", secrets.token_hex(16)
-        ends = self._forks.fork({**self._config(name, spec), "log_token": token})
-        deliveries = Deliveries(self._context.bus, pull_inbox(self._context.address.inbox_prefix, name))
+        inbox = pull_inbox(self._context.address.inbox_prefix, secrets.token_hex(10))
+        ends = self._forks.fork({**self._config(name, spec), "inbox": inbox, "log_token": token})
+        deliveries = Deliveries(self._context.bus, inbox, consumers(self._context.subjects, spec.app, spec.name))
         worker = Worker(name, spec, ends.table, ends.socket, deliveries, time.monotonic())
         self.workers[name] = worker
         self._tasks.spawn(deliveries.watch(), f"deliveries of {name}")
@@ -272,15 +271,16 @@ class Supervisor:
             worker.signal(signal.SIGKILL)
 
     def _on_cancel(self, message: Message) -> None:
-        now = time.monotonic()
-        cancellation = Cancellation.decode(message.body)
-        self._cancelled = {call: end for call, end in self._cancelled.items() if end > now - REMEMBERED}
-        self._cancelled[cancellation.call] = now + (0.0 if cancellation.terminate else GRACE)
+        try:
+            self._cancelled.note(message.subject, message.body, time.monotonic())
+        except ProtocolError as error:
+            logger.debug("%s: %s", message.subject, error)
 
     def _end_cancelled(self, worker: Worker, entries: list[tuple[int, Entry]], now: float) -> None:
         """A body that does not react to its cancellation takes its worker along."""
         for _, entry in entries:
-            if entry.running and now >= self._cancelled.get(entry.call, now + 1):
+            end = self._cancelled.ends(worker.spec.app, worker.spec.name, entry) if entry.running else None
+            if end is not None and now >= end:
                 worker.kill()
 
     def _look_after(self, worker: Worker, now: float) -> None:

@@ -14,7 +14,7 @@ from busfn.bus.base import Message, Subscription
 from busfn.invoke.link import Link
 from busfn.protocol.schema import describe
 from busfn.spec import FunctionSpec
-from busfn_services.handon import may_answer
+from busfn_services.answering import answer
 from busfn_services.worker.stats import Stats
 
 VERSION = "0.1.0"
@@ -48,11 +48,11 @@ class Discovery:
 
     def _on_request(self, message: Message) -> None:
         _, verb, *rest = message.subject.split(".")
-        if rest not in ([], [self.service], [self.service, self._worker]) or not may_answer(message.reply):
+        if rest not in ([], [self.service], [self.service, self._worker]):
             return
         make = {"PING": self._ping, "INFO": self._info, "STATS": self._statistics}.get(verb)
         if make is not None:
-            self._link.bus.publish(message.reply, json.dumps(make()).encode())
+            answer(self._link.bus, message, json.dumps(make()).encode())
 
     def _identity(self, kind: str) -> dict[str, Any]:
         return {

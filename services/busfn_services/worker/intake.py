@@ -7,6 +7,7 @@ into the overflow stream, from which workers pull as many as they have room for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from busfn.errors import Error, ProtocolError
 from busfn.invoke.delays import PUT_OFF
 from busfn.invoke.link import Link, endless
 from busfn.invoke.payloads import fetch, let_go, withdraw
+from busfn.protocol.admission import Way
 from busfn.protocol.control import Cancellation, read_control
 from busfn.protocol.envelope import Call
 from busfn.protocol.names import Target
@@ -41,6 +43,9 @@ from busfn_services.worker.outlet import Outlet
 from busfn_services.worker.relief import Relief
 from busfn_services.worker.starts import Ruling, Starts, lost_hosts, may_be_lost
 
+logger = logging.getLogger("busfn.worker")
+
+WAYS = {Kind.DIRECT: Way.DIRECT, Kind.OVERFLOW: Way.OVERFLOW, Kind.JOB: Way.JOB}
 MOST_OF_A_LEASE = 0.9
 """The part of its lease after which a delivery that lay unread is left to others."""
 TURN_PAUSE = 1.0
@@ -108,7 +113,7 @@ class Intake:
         await self._bus.flush()
 
     def _on_direct(self, message: Message) -> None:
-        call = admit(self._link, message, reply=message.reply)
+        call = admit(self._link, message, Way.DIRECT, time.time())
         if call is None:
             return
         if self._pulse.unread() >= RESENT_AFTER and not call.foreign:
@@ -124,7 +129,8 @@ class Intake:
         unread = self._pulse.unread()
         if unread > MOST_OF_A_LEASE * lease:
             return  # somebody else has it by now, or will when its lease is over
-        call = admit(self._link, delivery.message, reply="", durable=kind is Kind.JOB)
+        now = time.time()
+        call = admit(self._link, delivery.message, WAYS[kind], now)
         if call is None:
             self._turn_away(kind, delivery)
         elif kind is Kind.OVERFLOW and unread >= RESENT_AFTER and not call.foreign:
@@ -133,11 +139,11 @@ class Intake:
             self._bus.queues.settle(delivery.token, Verdict.ACK)
         elif not self._held.bears():
             self._pass_on(call, kind, delivery)
-        elif call.not_before and (early := call.not_before / 1000 - time.time()) > 0:
+        elif call.not_before and (early := call.not_before / 1000 - now) > 0:
             self._put_off(call, kind, delivery, early)
         else:
             turned_away = 1 if call.not_before else 0  # it came too early before
-            again = may_be_lost(delivery.deliveries - turned_away, time.time() - delivery.stored_at)
+            again = may_be_lost(delivery.deliveries - turned_away, now - delivery.stored_at)
             self._accept(call, kind, delivery.token, delivery.sequence, again=again)
 
     def _endless(self, call: Call) -> Error | None:
@@ -182,7 +188,7 @@ class Intake:
 
     def _turn_away(self, kind: Kind, delivery: Delivery) -> None:
         """What cannot be run is not lost without a trace when it was queued."""
-        refusal = unfit(delivery.message) if kind is Kind.JOB else None
+        refusal = unfit(delivery.message, time.time()) if kind is Kind.JOB else None
         if refusal is None:
             self._bus.queues.settle(delivery.token, Verdict.ACK)
         else:
@@ -257,7 +263,11 @@ class Intake:
         outlet = job.outlet = Outlet(self._link.codecs, job.call, self._worker)
 
         def on_control(message: Message) -> None:
-            control = read_control(message.headers)
+            try:
+                control = read_control(message.headers)
+            except ProtocolError as error:
+                logger.debug("call %s: %s", job.call.call, error)
+                return
             outlet.close() if control.cancel else outlet.granted(control.items, control.size)
 
         job.control = self._bus.channel(on_control)
@@ -273,9 +283,16 @@ class Intake:
         self._background.spawn(withdraw(self._bus, self._link.subjects, self._spec.app, self._spec.name, call))
 
     def _on_cancel(self, message: Message) -> None:
-        """Drop what a cancelled call has waiting here, and stop what runs."""
-        cancellation = Cancellation.decode(message.body)
-        ours = [job for job in self._held if job.call.call == cancellation.call]
+        """Drop what a cancelled call has waiting here, and stop what runs.
+
+        Only durable calls are cancelled: whoever waits for an answer gets one.
+        """
+        try:
+            cancellation = Cancellation.decode(message.body)
+        except ProtocolError as error:
+            logger.debug("%s: %s", message.subject, error)
+            return
+        ours = [job for job in self._held if job.durable and job.call.call == cancellation.call]
         for job in ours:
             job.cancelled = True
             self._held.cut(job)

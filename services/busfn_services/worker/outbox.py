@@ -19,6 +19,7 @@ from busfn.invoke.link import Link
 from busfn.invoke.payloads import AGAIN, SPILL, hold, let_go, spills, stow, withdraw
 from busfn.protocol.envelope import Answer, Call
 from busfn.spec import FunctionSpec
+from busfn_services.answering import send
 from busfn_services.flight import FlightTable, Kind
 from busfn_services.handon import beat, hand_on, refuse
 from busfn_services.outcomes import Outcomes, next_attempt
@@ -199,14 +200,14 @@ class Outbox:
             return
         for answer in answers:
             if job.tail is None and not spills(self._bus, answer.payload, self._limit(job)):
-                self._bus.publish(job.call.reply, answer.payload.body, answer.headers(), reply)
+                send(self._bus, job.call.reply, answer.payload.body, answer.headers(), reply)
             else:
                 job.tail = self._background.spawn(self._send_large(job.tail, job, answer, reply))
 
     async def _send_large(self, before: asyncio.Task[None] | None, job: Job, answer: Answer, reply: str) -> None:
         await _done(before)
         stowed = answer.copy(payload=await stow(self._bus, answer.payload, self._limit(job)))
-        self._bus.publish(job.call.reply, stowed.payload.body, stowed.headers(), reply)
+        send(self._bus, job.call.reply, stowed.payload.body, stowed.headers(), reply)
 
     def _limit(self, job: Job) -> int:
         """A plain NATS client is spared the blob store as long as the server takes the message."""

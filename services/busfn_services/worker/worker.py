@@ -21,7 +21,7 @@ from busfn.context import WORKER_VARIABLE, CurrentInput, Nesting
 from busfn.spec import FunctionSpec
 from busfn.sync import LoopThread
 from busfn.tracebacks import user_traceback
-from busfn_services.flight import FlightTable, pull_inbox
+from busfn_services.flight import FlightTable
 from busfn_services.ours import is_framework_file
 from busfn_services.process import end_on_fault
 from busfn_services.reports import shorten
@@ -43,6 +43,8 @@ class WorkerConfig:
     """What a supervisor tells a new worker."""
 
     worker: str
+    inbox: str
+    """Where its deliveries come."""
     spec: FunctionSpec
     address: BusAddress
     env: str
@@ -53,6 +55,7 @@ class WorkerConfig:
         """From the supervisor's JSON."""
         return cls(
             worker=data["worker"],
+            inbox=data["inbox"],
             spec=FunctionSpec.from_dict(data["spec"]),
             address=BusAddress.from_dict(data["address"]),
             env=data["env"],
@@ -150,8 +153,7 @@ def _serve(
     config: WorkerConfig, client: Client, executor: Executor, table: FlightTable, supervisor: SupervisorLink
 ) -> int:
     jobs = Jobs()
-    inbox = pull_inbox(config.address.inbox_prefix, config.worker)
-    intake = Intake(client.link, config.spec, table, jobs, config.worker, inbox)
+    intake = Intake(client.link, config.spec, table, jobs, config.worker, config.inbox)
     discovery = Discovery(client.link, config.spec, config.worker, executor.raw, intake.outbox.stats)
 
     async def drain() -> None:

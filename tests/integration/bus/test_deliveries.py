@@ -24,7 +24,7 @@ class Site:
         self.supervisor = supervisor
         self.dying = dying
         self.other = other
-        self.watch = Deliveries(supervisor, f"_INBOX.{name}")
+        self.watch = Deliveries(supervisor, f"_INBOX.{name}", [reader(f"{name}-overflow"), reader(name)])
         self.seen: list[str] = []
 
     async def open(self):
@@ -95,3 +95,28 @@ async def test_nothing_is_handed_back_after_the_watch_was_left(site, collect):
     await site.watch.hand_back(NOTHING_TAKEN, ())
     lag = await site.other.queues.lag(site.name, "c")
     assert (lag.pending, lag.unsettled) == (0, 2)
+
+
+async def test_what_a_stranger_sends_to_the_inbox_is_no_delivery(site, connected, address, collect):
+    """Whoever knows where a worker's deliveries come can send there, but not under another subject."""
+    stranger = await connected(address)
+    forged = [
+        (f"$JS.ACK.{site.name}.c.1.1.99.1795468482988188458.0", b"forged"),
+        ("$JS.API.STREAM.DELETE.JOBS", b"forged"),
+        ("elsewhere.x", b"forged"),
+    ]
+    got, elsewhere = collect(), collect()
+    await stranger.subscribe("elsewhere.>", elsewhere)
+    inbox = f"_INBOX.{site.name}-pull"
+    puller = site.other.queues.pull(reader(site.name), lambda: 10, got, inbox=inbox)
+    for reply, body in forged:
+        stranger.publish(f"{inbox}.1", body, reply=reply)
+        stranger.publish(f"_INBOX.{site.name}.3.1", body, reply=reply)
+    await stranger.flush()
+    await site.other.queues.enqueue(f"{site.name}.1", b"true")
+    (delivery,) = await got.reach(1)
+    assert delivery.message.body == b"true"
+    await site.watch.hand_back(NOTHING_TAKEN, ())
+    await puller.stop()
+    await stranger.flush()
+    assert [one.body for one in elsewhere.items] == []

@@ -129,7 +129,7 @@ def test_a_retry_is_never_taken_for_a_lost_result(path: str) -> None:
     call = durable.flaky.spawn(path, 5)
     letter = failed(call, ValueError)
     client = DEFAULT.require("a test")
-    subject = client.link.subjects.result("durable", letter["call"], 0)
+    subject = client.link.subjects.result("durable", letter["function"], letter["call"], 0)
     run = client.link.portal.run
     run(client.link.bus.queues.purge(client.link.subjects.stream("RES"), subject))  # what a retry does first
     with ThreadPoolExecutor(1) as pool:

@@ -74,7 +74,7 @@ def store_result(call: FunctionCall[Any], value: int) -> None:
     token = call.object_id.rpartition(".")[2]
     answer = Answer(status=Status.OK, payload=Payload(content_type="", body=b""), call=token)
     stored = answer.copy(payload=link.codecs.encode(value, scope=answer.scope(), what="result"))
-    subject = link.subjects.result("durable", token, 0)
+    subject = link.subjects.result("durable", call.ref.target.function, token, 0)
     link.portal.run(link.bus.queues.enqueue(subject, stored.payload.body, stored.headers()))
 
 

@@ -42,8 +42,14 @@ def test_subjects_of_a_call_are_taken_apart_again(env, app, function, call, inde
     assert subjects.parse(subjects.dead(app, function, call, index)) == Address(
         "dead", app, function, (call, str(index))
     )
-    assert subjects.parse(subjects.result(app, call, index)) == Address("res", app, "", (call, str(index)))
-    assert subjects.parse(subjects.cancelled(app, call)) == Address("res", app, "", (call, "cancelled"))
+    assert subjects.parse(subjects.result(app, function, call, index)) == Address(
+        "res", app, function, (call, str(index))
+    )
+    assert subjects.parse(subjects.cancelled(app, function, call)) == Address("res", app, function, (call, "cancelled"))
+    assert subjects.parse(subjects.withdrawn(app, function, call)).function == function
+    child = subjects.parse(subjects.child(app, function, call, index, f"{app}.{function}.{call}"))
+    whole = f"{app}.{function}.{call}".replace(".", "=")
+    assert child == Address("res", app, function, (call, "child", str(index), whole))
 
 
 def test_a_wake_has_the_tokens_of_the_job_it_announces():
