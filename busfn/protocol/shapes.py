@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def inherits(kind: type, base: type) -> bool:
+    """`issubclass`, without narrowing the type."""
+    return issubclass(kind, base)
 
 
 def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:

@@ -14,6 +14,8 @@ from busfn.protocol.codecs import json, msgpack, pickle
 from busfn.protocol.codecs.msgpack import NotPlain
 from busfn.protocol.exceptions.capture import Nested
 from busfn.protocol.exceptions.failure import PICKLED, PLAIN, Failure
+from busfn.protocol.forms.plain import NotPlain as NoForm
+from busfn.protocol.forms.plain import plain
 
 MSGPACK = "application/msgpack"
 PICKLE = "application/vnd.busfn.pickle"
@@ -107,8 +109,7 @@ class Codecs:
             return Payload(content_type=MSGPACK, body=body, end=end)
         except NotPlain as error:
             if accept == MSGPACK:  # asked for by name: by somebody who cannot read our pickles
-                where = f"{what}{error.path}"
-                raise SerializationError(f"{where} is a {error.type_name}, which is not plain data") from None
+                return _msgpack_of(value, what)
             return self._pickled(value, scope, what, error)
 
     def decode(self, payload: Payload, *, scope: str) -> Any:
@@ -168,6 +169,16 @@ class Codecs:
         expected = self.sign(scope, payload.body).encode()
         if not hmac.compare_digest(expected, payload.signature.encode(errors="replace")):
             raise ProtocolError("a pickle arrived with a wrong signature; it was not unpickled")
+
+
+def _msgpack_of(value: object, what: str) -> Payload:
+    """A value for somebody without our SDK: objects become what they are in JSON."""
+    try:
+        return Payload(content_type=MSGPACK, body=msgpack.pack(plain(value, native=True)))
+    except (NoForm, NotPlain) as error:
+        raise SerializationError(f"{what}{error.path} cannot be sent as msgpack: {error}") from None
+    except RecursionError:
+        raise SerializationError(f"{what} is nested too deeply, or holds itself") from None
 
 
 def _place(path: str) -> str:

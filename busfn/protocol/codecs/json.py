@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import decimal
-import enum
 import json
-import uuid
-from typing import Any, cast
+import math
+from typing import Any
 
 from busfn.errors import ProtocolError, SerializationError
-from busfn.protocol.shapes import is_dataclass, kind_of
+from busfn.protocol.forms.plain import NotPlain, plain
 
 
 def encode(value: object) -> bytes:
-    """JSON text. Raises `SerializationError` for what JSON cannot say."""
+    """JSON text. Raises `SerializationError` for what JSON cannot say: NaN and infinities, text with lone surrogates,
+    keys that are no text or would be there twice, and objects without a form as data."""
     try:
-        return json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False).encode()
-    except Exception as error:  # a dataclass's or a model's own code may raise anything
+        return json.dumps(plain(value), ensure_ascii=False, allow_nan=False).encode()
+    except NotPlain as error:
+        where = f"its part {error.path}: " if error.path else ""
+        raise SerializationError(f"the value cannot be sent as JSON: {where}{error.reason}") from None
+    except RecursionError:
+        raise SerializationError("the value cannot be sent as JSON: it is nested too deeply, or holds itself") from None
+    except Exception as error:  # a property or a model's own code may raise anything
         raise SerializationError(f"the value cannot be sent as JSON: {error}") from None
 
 
 def decode(data: bytes) -> Any:
     """The value of JSON text. Raises `ProtocolError` with the place of the mistake."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ProtocolError("this JSON is nested too deeply") from None
     except UnicodeDecodeError as error:
@@ -40,20 +42,8 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dt.datetime | dt.date | dt.time):
-        return value.isoformat()
-    if isinstance(value, set | frozenset):
-        return list(cast("set[Any]", value))
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, decimal.Decimal | uuid.UUID):
-        return str(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    kind = kind_of(value)
-    dump = getattr(kind, "model_dump", None)
-    if dump is not None:  # a pydantic model
-        return cast(Any, value).model_dump(mode="json")
-    advice = " (encode bytes as text first)" if isinstance(value, bytes | bytearray) else ""
-    raise TypeError(f"a {kind.__name__} is not JSON{advice}")
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:50]} is more than a float can hold")
+    return number

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from busfn.bus.base import Message, Subscription
 from busfn.invoke.link import Link
-from busfn.protocol.schema import describe
+from busfn.protocol.schema import Description, describe
 from busfn.spec import FunctionSpec
 from busfn_services.answering import answer
 from busfn_services.worker.stats import Stats
@@ -73,8 +74,12 @@ class Discovery:
     def _ping(self) -> dict[str, Any]:
         return self._identity("ping")
 
+    @cached_property
+    def _description(self) -> Description:
+        return describe(self._raw)
+
     def _info(self) -> dict[str, Any]:
-        description = describe(self._raw)
+        description = self._description
         metadata = {
             "busfn.parameters": json.dumps(description.parameters),
             "busfn.result": json.dumps(description.result),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from typing import Any, cast, get_type_hints
+from functools import cached_property
+from typing import Any, cast
 
 from busfn.context import CurrentInput, enter_input, leave_input
 from busfn.errors import FunctionTimeoutError, InputCancellation, InvalidError
 from busfn.protocol.arguments import unpack_arguments
 from busfn.protocol.codecs import Codecs
-from busfn.protocol.convert import convert_arguments
+from busfn.protocol.convert import Interface
 from busfn.protocol.envelope import Call
-from busfn.protocol.shapes import signature_of
 from busfn.spec import FunctionSpec
 from busfn_services.marks import Owner
 from busfn_services.outcomes import retry_delay
@@ -59,7 +59,6 @@ class Executor:
         """Whether calls that are short may come together: what fails is not tried again here."""
         self.current: CurrentInput | None = None
         """The input whose body runs, as any thread sees it."""
-        self._signature = signature_of(raw)
         self._running_since = 0.0
         self._job: Job | None = None
 
@@ -90,7 +89,7 @@ class Executor:
             value = self.codecs.decode(call.payload, scope=call.scope(self.spec.app, self.spec.name))
             args, kwargs = unpack_arguments(value)
         if call.foreign:
-            return convert_arguments(self._signature, self._hints(), args, kwargs)
+            return self._interface.convert(args, kwargs)
         return args, kwargs
 
     def begin(self, job: Job, current: CurrentInput) -> None:
@@ -137,11 +136,10 @@ class Executor:
         self.mean = mean if self.mean is None else 0.8 * self.mean + 0.2 * mean
         return mean
 
-    def _hints(self) -> dict[str, Any]:
-        try:
-            return get_type_hints(self.raw)
-        except (NameError, TypeError, AttributeError):  # an annotation that cannot be evaluated checks nothing
-            return {}
+    @cached_property
+    def _interface(self) -> Interface:
+        """Looked at when the first foreign caller comes; others need none of it."""
+        return Interface.of(self.raw)
 
 
 class Body:

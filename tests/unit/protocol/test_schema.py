@@ -48,6 +48,7 @@ POINT = {
         "tags": {"type": "array", "items": {"type": "string"}},
     },
     "required": ["x"],
+    "additionalProperties": False,
 }
 INTEGERS = {"type": "array", "items": {"type": "integer"}}
 
@@ -64,8 +65,8 @@ INTEGERS = {"type": "array", "items": {"type": "integer"}}
         (dt.date, {"type": "string", "format": "date"}),
         (dt.time, {"type": "string", "format": "time"}),
         (uuid.UUID, {"type": "string", "format": "uuid"}),
-        (decimal.Decimal, {"type": "string"}),
-        (bytes, {}),
+        (decimal.Decimal, {"anyOf": [{"type": "string"}, {"type": "number"}]}),
+        (bytes, {"type": "string", "contentEncoding": "base64"}),
         (Any, {}),
         (object, {}),
         (typing.TypeVar("T"), {}),
@@ -84,11 +85,14 @@ INTEGERS = {"type": "array", "items": {"type": "integer"}}
         (collections.abc.Generator[int, None, None], INTEGERS),
         (collections.abc.AsyncIterator[int], INTEGERS),
         (collections.abc.AsyncGenerator[int, None], INTEGERS),
-        (tuple[int, str], {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}),
+        (
+            tuple[int, str],
+            {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False, "minItems": 2},
+        ),
         (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
         (collections.abc.Mapping[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
-        (collections.Counter[str], {"type": "object", "additionalProperties": {}}),
-        (collections.abc.Callable[[int], str], {}),
+        (collections.Counter[str], {"type": "object", "additionalProperties": {"type": "integer"}}),
+        (collections.abc.Callable[[int], str], {"not": {}, "description": "a Callable"}),
         (Optional[int], {"anyOf": [{"type": "integer"}, {"type": "null"}]}),  # noqa: UP045
         (int | str, {"anyOf": [{"type": "integer"}, {"type": "string"}]}),
         (Literal["a", 1], {"enum": ["a", 1]}),
@@ -98,7 +102,16 @@ INTEGERS = {"type": "array", "items": {"type": "integer"}}
         (Color, {"enum": ["red", "blue"]}),
         (Point, POINT),
         (list[Point], {"type": "array", "items": POINT}),
-        (Unknown, {"type": "object", "title": "Unknown", "properties": {"what": {}}, "required": ["what"]}),
+        (
+            Unknown,
+            {
+                "type": "object",
+                "title": "Unknown",
+                "properties": {"what": {}},
+                "required": ["what"],
+                "additionalProperties": False,
+            },
+        ),
     ],
     ids=repr,
 )
@@ -108,8 +121,9 @@ def test_the_schema_of_an_annotation(hint, schema):
 
 
 def test_a_dataclass_that_holds_itself_ends():
-    schema = schema_of(Node)
-    assert schema["properties"]["next"] == {"anyOf": [{"type": "object", "title": "Node"}, {"type": "null"}]}
+    schema = schema_of(list[Node])
+    assert schema["items"] == {"$ref": "#/$defs/Node"}
+    assert schema["$defs"]["Node"]["properties"]["next"] == {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}
 
 
 def test_the_same_dataclass_twice_side_by_side_is_described_twice():
@@ -143,7 +157,9 @@ def test_a_function_is_described_by_its_docstring_parameters_and_result():
 
     description = describe(function)
     assert description.summary == "What it does."
-    assert description.result == {"type": "array", "items": POINT}
+    properties = {**POINT["properties"], "hidden": {"type": "integer"}}
+    sent = POINT | {"properties": properties, "required": ["x", "y", "tags", "hidden"]}
+    assert description.result == {"type": "array", "items": sent}
     assert description.parameters == {
         "type": "object",
         "properties": {
@@ -154,7 +170,7 @@ def test_a_function_is_described_by_its_docstring_parameters_and_result():
             "e": {"enum": ["red", "blue"]},
         },
         "required": ["a", "c"],
-        "additionalProperties": True,
+        "additionalProperties": False,
     }
 
 
