@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -15,7 +14,7 @@ from busfn.errors import ConnectionError, InvalidError, NoResponders, NotFoundEr
 from busfn.protocol.names import Target, is_run_token, unpin
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec, Scaling
-from busfn.status import FunctionStatus
+from busfn.status import FunctionStatus, StatusAnswer
 
 ANSWER_TIMEOUT = 10.0
 ATTEMPT = 1.0
@@ -34,14 +33,14 @@ class Operator:
         """All functions of an app. Raises `NotFoundError` when nobody serves it, `ServiceError` when nobody answers."""
         question = self._link.subjects.question("stats", app)
         try:
-            data = json.loads((await self._ask(question)).body)
+            answer = StatusAnswer.decode((await self._ask(question)).body)
         except NoResponders as error:
             raise NotFoundError(await self._unserved(app)) from error
         except ConnectionError as error:
             raise ServiceError(f"the controllers of app {app!r} do not answer: none of them leads now") from error
-        if "error" in data:
-            raise ServiceError(f"the state of app {app!r} is not known: {data['error']}")
-        return [FunctionStatus.from_dict(one) for one in data["functions"]]
+        if answer.error:
+            raise ServiceError(f"the state of app {app!r} is not known: {answer.error}")
+        return list(answer.functions)
 
     async def _unserved(self, app: str) -> str:
         """Why nobody answers for an app."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from busfn.protocol.records import Count, Path, Token, from_plain, read_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,14 @@ class FunctionAutoscalerSettings:
 class FunctionStatus:
     """A function as its controller sees it."""
 
-    app: str
-    function: str
-    version: int
-    backlog: int
-    ready: int
-    starting: int
-    draining: int
-    running: int
+    app: Token
+    function: Path
+    version: Count
+    backlog: Count
+    ready: Count
+    starting: Count
+    draining: Count
+    running: Count
     """Workers that run something."""
     reason: str = ""
     """Why there are so many workers."""
@@ -60,6 +62,19 @@ class FunctionStatus:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FunctionStatus:
-        """Reads what `to_dict` wrote; fields of a newer busfn are ignored."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in known})
+        """Reads what `to_dict` wrote; fields of a newer busfn are ignored. Raises `ProtocolError`."""
+        return from_plain(cls, data, "the state of a function")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusAnswer:
+    """What whoever serves an app answers when it is asked for its functions."""
+
+    functions: Sequence[FunctionStatus] = ()
+    error: str = ""
+    """Why they are not known."""
+
+    @classmethod
+    def decode(cls, body: bytes) -> StatusAnswer:
+        """Reads the answer's JSON; raises `ProtocolError`."""
+        return read_record(cls, body, "the state of an app's functions")

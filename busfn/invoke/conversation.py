@@ -79,7 +79,10 @@ class Switchboard:
         now = time.monotonic()
         hearing = self.link.bus.connected and now - self._answered <= ANSWERING
         for conversation in list(self._open):
-            conversation.check(now, hearing=hearing)
+            try:
+                conversation.check(now, hearing=hearing)
+            except Exception as error:  # of this one only: the others are looked after
+                conversation.fail(error)
         if not self._asking:
             self._asking = True
             self.spawn(self._ask())

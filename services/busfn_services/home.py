@@ -10,27 +10,33 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from busfn.errors import ConflictError, InvalidError
+from busfn.errors import ConflictError, InvalidError, ProtocolError
+from busfn.protocol.records import Range, Text, read_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What a stack keeps for its next start, so that clients, and what they have stored, stay valid."""
 
-    token: str
-    signing_key: str
-    port: int = 0
+    token: Annotated[str, Text(200, r"[!-~]+")]
+    signing_key: Annotated[str, Text(1000, r"[!-~]+")]
+    port: Annotated[int, Range(0, 65535)] = 0
 
     @classmethod
     def load(cls, folder: Path) -> Identity:
-        """From the folder, else a new one."""
+        """From the folder, else a new one. Raises `InvalidError` for one that cannot be read."""
+        path = folder / "identity.json"
         try:
-            known = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
+            return read_record(cls, path.read_bytes(), "the identity of a stack")
         except FileNotFoundError:
             return cls(token=secrets.token_urlsafe(24), signing_key=secrets.token_urlsafe(32))
-        return cls(token=known["token"], signing_key=known["signing_key"], port=known["port"])
+        except ProtocolError as error:
+            raise InvalidError(
+                f"{path}: {error}. Bring it back from a backup, or remove it: then the stack gets a new token and a new"
+                " signing key, and what was deployed has to be deployed again"
+            ) from error
 
     def save(self, folder: Path) -> None:
         """For the next start; readable by the user only."""
@@ -116,8 +122,8 @@ class Lock:
 
 def _holder(told: bytes) -> Holder:
     try:
-        return Holder(**json.loads(told))
-    except (ValueError, TypeError):  # it is writing it at this moment
+        return read_record(Holder, told, "who has a folder")
+    except ProtocolError:  # it is writing it at this moment
         return Holder()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from pathlib import Path
 
 from busfn.bus.server import EmbeddedServer
+from busfn.concurrency.loops import Faults, LoopTask
 from busfn.errors import ConnectionError
 from busfn_services.kept import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Note
 
@@ -17,6 +19,8 @@ ROOM = 8 << 20
 """Bytes that must be free on the disk before a server that ran out of them is started again."""
 LOOK_EVERY = 1.0
 """Seconds between looks for room."""
+
+logger = logging.getLogger("busfn.up")
 
 
 class KeptServer:
@@ -35,7 +39,7 @@ class KeptServer:
 
     async def __aenter__(self) -> EmbeddedServer:
         self._server = await asyncio.to_thread(self._first)
-        self._keeper = asyncio.create_task(self._keep(self._server))
+        self._keeper = LoopTask(self._keep(self._server), "server", faults=Faults(logger))
         return self._server
 
     async def __aexit__(self, *_: object) -> None:

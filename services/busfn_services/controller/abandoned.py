@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 
 from busfn.bus.base import Bus
 from busfn.claims import Claims
-from busfn.errors import NotFoundError
+from busfn.errors import Error, NotFoundError
 from busfn.protocol.subjects import Subjects
 from busfn.registry import Registry
 from busfn.streams import consumers, delayed
 
 LOOK_EVERY = 3600.0
 """Seconds between looks."""
+
+logger = logging.getLogger("busfn.controller")
 
 
 async def remove_from_bus(bus: Bus, subjects: Subjects, functions: Iterable[tuple[str, str]]) -> None:
@@ -41,8 +44,11 @@ class AbandonedRuns:
         """Remove what was left by runs that were not heard of for a day; ``now`` is in unix seconds."""
         if now < self._next:
             return
-        for token, functions in await self._claims.abandoned(now):
-            await remove_from_bus(self._bus, self._subjects, ((token, function) for function in functions))
-            await self._registry.forget_overrides(token)
-            await self._claims.forget(token)
         self._next = now + LOOK_EVERY
+        for token, functions in await self._claims.abandoned(now):
+            try:
+                await remove_from_bus(self._bus, self._subjects, ((token, function) for function in functions))
+                await self._registry.forget_overrides(token)
+                await self._claims.forget(token)
+            except Error as error:  # what one of them wrote does not keep the others
+                logger.warning("what the run %s has left cannot be removed yet: %s", token, error)

@@ -137,10 +137,9 @@ class Controller:
         pools = [pool for (token, _), pool in sorted(self._pools.items()) if token == app]
         try:
             found = [(await pool.status()).to_dict() for pool in pools]
+            answer(self._context.bus, message, json.dumps({"functions": found}).encode())
         except Error as error:  # who asks is told, rather than left to wait
             answer(self._context.bus, message, json.dumps({"error": str(error)}).encode())
-            return
-        answer(self._context.bus, message, json.dumps({"functions": found}).encode())
 
     def _on_cover(self, message: Message) -> None:
         app = message.subject.rpartition(".")[2]

@@ -47,12 +47,16 @@ class Relief:
 
     def _look(self) -> None:
         """Let others have what waits here behind a body that takes longer than was foreseen."""
-        for job in self._held.trapped():
-            self.give_away(job)
-        for job in self._held:
-            self._outbox.answer_ready(job)
-        pause = self._held.next_look()
-        self._next = None if pause is None else self._link.portal.loop.call_later(pause, self._look)
+        self._next = None
+        try:
+            for job in self._held.trapped():
+                self.give_away(job)
+            for job in self._held:
+                self._outbox.answer_ready(job)
+        finally:  # whatever went wrong, there is a next look
+            pause = self._held.next_look()
+            if pause is not None:
+                self._next = self._link.portal.loop.call_later(pause, self._look)
 
     def give_away(self, job: Job, keep: int = 0) -> None:
         """Give the unstarted inputs of a message back to the queue, or the whole message when none was started."""
