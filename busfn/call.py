@@ -10,10 +10,9 @@ from typing import Any, Generic, TypeVar, cast
 from busfn.binding import DEFAULT, Binding
 from busfn.client import Client
 from busfn.context import Nesting
-from busfn.errors import ExecutionError
 from busfn.invoke.durable import FEW, PAGE, CallRef
 from busfn.invoke.graph import InputInfo
-from busfn.invoke.link import endless
+from busfn.invoke.waits import NestedWait
 from busfn.sync import Dual, Operation, Pending, warn_if_blocking
 
 R = TypeVar("R")
@@ -122,17 +121,17 @@ class FunctionCall(Generic[R]):
         return client.link.portal.submit(work(client))
 
     def _start_get(self, timeout: float | None = None, *, index: int = 0) -> Pending[R]:
-        refusal = self._endless() if timeout is None else None
+        wait = self._wait() if timeout is None else None
 
         async def work(client: Client) -> Callable[[], R]:
-            return cast("Callable[[], R]", await client.durable.result(self._ref, index, timeout, refusal))
+            return cast("Callable[[], R]", await client.durable.result(self._ref, index, timeout, wait))
 
         return self._awaited(self._submit(work))
 
-    def _endless(self) -> ExecutionError | None:
-        """Why a wait for it cannot end, unless it has: all workers that its function may have wait for it, or us."""
+    def _wait(self) -> NestedWait | None:
+        """A wait for it by the input that a worker runs; None outside a worker."""
         current = self.nesting.current()
-        return endless(self._ref.target, current.path if current is not None else (), self._max_containers)
+        return None if current is None else NestedWait(self._ref.target, current, self._max_containers)
 
     def _awaited(self, pending: Operation[T]) -> Operation[T]:
         """Let a worker know that its body waits for another one."""
@@ -157,10 +156,10 @@ class FunctionCall(Generic[R]):
     def start_page(self, start: int, end: int, most: int) -> Pending[Page[R]]:
         """Ask for up to ``most`` results of consecutive inputs; for `iter`."""
 
-        refusal = self._endless()
+        wait = self._wait()
 
         async def work(client: Client) -> Callable[[], Page[R]]:
-            page = cast("Page[R]", await client.durable.page(self._ref, start, end, most, refusal))
+            page = cast("Page[R]", await client.durable.page(self._ref, start, end, most, wait))
             return lambda: page
 
         return self._submit(work)

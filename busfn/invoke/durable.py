@@ -20,7 +20,6 @@ from busfn.bus.base import Message, Outgoing, SubjectFull, Subscription
 from busfn.context import CurrentInput
 from busfn.errors import (
     ConnectionError,
-    Error,
     InvalidError,
     NotFoundError,
     OutputExpiredError,
@@ -32,6 +31,7 @@ from busfn.invoke.link import Link, open_answer
 from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.invoke.start_failures import StartFailures, not_started
 from busfn.invoke.stored import read_result, read_size
+from busfn.invoke.waits import NestedWait, answer_question, refuse_endless
 from busfn.protocol.border import CallId, is_call_id
 from busfn.protocol.control import Cancellation, StartFailure
 from busfn.protocol.envelope import Answer, Call
@@ -46,6 +46,8 @@ LEAST_LOOK = 0.15
 """Seconds for which even ``get(timeout=0)`` looks for a stored result."""
 AWAY_PATIENCE = 60.0
 """Seconds that a wait for a result goes on while the bus does not answer."""
+NESTED_LOOK = 0.25
+"""Seconds to the second look of a body that waits: whoever waits for it may just begin to."""
 FIRST_LOOK, LAST_LOOK = 2.0, 30.0
 """Seconds between two looks of a waiter that nobody wakes: at first, and at last, when they have doubled to that."""
 RETRY_PAUSE = 1.0
@@ -186,26 +188,24 @@ class Durable:
         return 1 if stored is None else read_size(stored.body)
 
     async def result(
-        self, ref: CallRef, index: int, timeout: float | None, refusal: Error | None = None
+        self, ref: CallRef, index: int, timeout: float | None, wait: NestedWait | None = None
     ) -> Callable[[], object]:
-        """A thunk that gives the result or raises what the body raised; ``refusal`` is raised instead of waiting.
+        """A thunk that gives the result or raises what the body raised; ``wait`` tells of the body that waits for it.
 
         Raises the builtin `TimeoutError` when there is none within ``timeout`` seconds, `OutputExpiredError` when none
         can come any more, `RemoteError` when the call was cancelled, `ServiceError` while its function's workers do not
-        start: it is still queued then.
+        start: it is still queued then, `ExecutionError` when the ``wait`` could not end.
         """
         end = None if timeout is None else asyncio.get_running_loop().time() + timeout
         async with asyncio.timeout(None if timeout is None else max(timeout, LEAST_LOOK)):
             answer = await self._patiently(lambda: self._look(ref, index), max(timeout or 0.0, AWAY_PATIENCE))
         if answer is None:
-            if refusal is not None:
-                raise refusal
             async with asyncio.timeout_at(end):
-                answer = await self._wait(ref, index)
+                answer = await self._wait(ref, index, wait)
         return partial(open_answer, self._link.codecs, answer)
 
     async def page(
-        self, ref: CallRef, start: int, end: int, most: int = PAGE, refusal: Error | None = None
+        self, ref: CallRef, start: int, end: int, most: int = PAGE, wait: NestedWait | None = None
     ) -> list[Callable[[], object]]:
         """Results of consecutive inputs, as many as there are in a row, but at least the first: waits for that one.
 
@@ -215,7 +215,7 @@ class Durable:
         if not row and most > FEW:  # those that fitted into the answer may be others
             row = await self._patiently(lambda: self._row(ref, range(start, min(end, start + FEW))))
         return [partial(open_answer, self._link.codecs, answer) for answer in row] or [
-            await self.result(ref, start, None, refusal)
+            await self.result(ref, start, None, wait)
         ]
 
     async def standing(self, ref: CallRef) -> Standing:
@@ -265,7 +265,7 @@ class Durable:
                     raise
             await asyncio.sleep(FULL_PAUSE)
 
-    async def _wait(self, ref: CallRef, index: int) -> Answer:
+    async def _wait(self, ref: CallRef, index: int, wait: NestedWait | None) -> Answer:
         woken = asyncio.Event()
         self._watch_connection()
         self._waiters.add(woken)
@@ -275,6 +275,8 @@ class Durable:
         def on_push(message: Message) -> None:
             if message.subject.endswith(ends):
                 woken.set()
+            elif wait is not None:
+                answer_question(self._link, wait, message)
 
         failures: list[StartFailure] = []
 
@@ -286,10 +288,12 @@ class Durable:
         push: Subscription | None = None
         try:
             push = await self._patiently(lambda: self._link.bus.subscribe(subject, on_push))
-            pause = FIRST_LOOK
+            pause = FIRST_LOOK if wait is None else NESTED_LOOK
             while (answer := await self._patiently(lambda: self._look(ref, index))) is None:
                 if failures:
                     raise not_started(str(ref), ref.target, failures[-1])
+                if wait is not None:
+                    await refuse_endless(self._link, wait)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await woken.wait()

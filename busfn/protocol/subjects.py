@@ -178,6 +178,10 @@ class Subjects:
         """What becomes known of a durable call, pushed."""
         return self._make("live", app, function, call, "*")
 
+    def waits(self, app: str, function: str, call: str) -> str:
+        """Asks bodies that wait for a durable call which functions wait for its result with them."""
+        return self._make("live", app, function, call, "waits")
+
     def withdrawn(self, app: str, function: str, call: str) -> str:
         """A cancelled call has left the queue: pushed, not stored."""
         return self._make("live", app, function, call, "cancelled")

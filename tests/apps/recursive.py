@@ -115,6 +115,21 @@ ALONE: dict[str, Callable[[str, int], int]] = {
 }
 
 
+@app.function(max_containers=3, timeout=60)
+def three(way: str, depth: int) -> int:
+    """Has two others to wait for."""
+    return 1 + THREE[way](way, depth - 1) if depth else 0
+
+
+THREE: dict[str, Callable[[str, int], int]] = {
+    "remote": lambda way, depth: three.remote(way, depth),
+    "map": lambda way, depth: next(iter(three.map([way], [depth]))),
+    "get": lambda way, depth: three.spawn(way, depth).get(),
+    "iter": lambda way, depth: next(three.spawn_map([way], [depth]).iter()),
+    "gather": lambda way, depth: busfn.FunctionCall.gather(three.spawn(way, depth))[0],
+}
+
+
 @app.function(max_containers=1, timeout=60)
 def ping(depth: int) -> int:
     return pong.remote(depth - 1) if depth else 0

@@ -63,3 +63,11 @@ def test_a_circle_of_functions_that_can_never_end_is_refused() -> None:
     with pytest.raises(errors.ExecutionError, match=r"recursive\.ping -> recursive\.pong -> recursive\.ping: "):
         recursive.ping.remote(2)
     assert recursive.ping.remote(1) == 0
+
+
+@pytest.mark.parametrize("way", recursive.THREE)
+def test_a_wait_for_workers_that_wait_in_a_chain_is_refused(way: str) -> None:
+    """Also where each of them has handed over a call, and then waits for it."""
+    with pytest.raises(errors.ExecutionError, match=r"recursive.three -> recursive.three -> .*max_containers"):
+        recursive.three.remote(way, 5)
+    assert recursive.three.remote(way, 2) == 2
