@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from busfn.errors import ExecutionError
+from busfn.forks import FORKS
 from busfn.protocol.names import Target, unpin
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Binding:
 
     def connected(self, app: str = "") -> Client | None:
         """The client for a function of ``app`` if there is one; opens no connection."""
-        return self.client or DEFAULT.worker
+        client = self.client or DEFAULT.worker
+        return client.here() if client is not None and client.left else client
 
     def require(self, what: str, app: str = "") -> Client:
         """The client, or `ExecutionError` for a handle whose app is not running."""
@@ -46,7 +48,7 @@ class Binding:
                 " Call it in a function marked `@app.local_entrypoint()` and use `busfn run`,"
                 " or inside `with app.run():`"
             )
-        return client
+        return client.here() if client.left else client
 
 
 class DefaultBinding(Binding):
@@ -71,17 +73,23 @@ class DefaultBinding(Binding):
     def connected(self, app: str = "") -> Client | None:
         """The client for a function of ``app`` if there is one; opens no connection."""
         at_hand = DEFAULT.at_hand(app)
-        return at_hand if at_hand is not None and self.env in (None, at_hand.options.env) else self.client
+        client = at_hand if at_hand is not None and self.env in (None, at_hand.options.env) else self.client
+        return client.here() if client is not None and client.left else client
 
     def require(self, what: str, app: str = "") -> Client:
         """The client for a function of ``app``; raises `ConnectionError` when no bus is configured or answers."""
         at_hand = DEFAULT.at_hand(app)
         if at_hand is not None and self.env in (None, at_hand.options.env):
-            return at_hand
+            return at_hand.here() if at_hand.left else at_hand
+        FORKS.watch(self)
         with self._lock:
             if self.client is None or self._beside is not at_hand:
                 self.client, self._beside = _connect(what, self.env, at_hand), at_hand
-            return self.client
+            return self.client.here() if self.client.left else self.client
+
+    def abandon(self) -> None:
+        """In a forked child: another thread may have held the lock."""
+        self._lock = threading.Lock()
 
     def of(self, env: str | None) -> DefaultBinding:
         """The binding of handles in an environment, each with a connection of its own; None is the one at hand."""
@@ -98,6 +106,7 @@ class DefaultBinding(Binding):
 
     def enter(self, app: str, client: Client) -> None:
         """An app runs in this process from now on."""
+        FORKS.watch(self)
         with self._lock:
             self._running = (*self._running, (app, client))
 

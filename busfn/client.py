@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass, field, replace
 
 from busfn.bus.base import Bus
 from busfn.config import BusAddress
 from busfn.context import NOT_NESTED, Nesting
 from busfn.errors import ClientClosed
+from busfn.forks import FORKS
 from busfn.invoke.conversation import Switchboard
 from busfn.invoke.deadletters import DeadLetters
 from busfn.invoke.direct import Direct
@@ -43,12 +45,17 @@ class Client:
     def __init__(self, link: Link, options: ClientOptions) -> None:
         self.link = link
         self.options = options
+        self.left = False
+        """This process is a child of the one that opened it: use `here` instead."""
+        self._renewed: Client | None = None
+        self._lock = threading.Lock()
         self.board = Switchboard(link)
         self.direct = Direct(self.board)
         self.durable = Durable(link)
         self.dead = DeadLetters(link)
         self.graphs = Graphs(link)
         self.pinning = Pinning(link)
+        FORKS.watch(self)
 
     @classmethod
     def open(cls, options: ClientOptions, portal: LoopThread | None = None) -> Client:
@@ -56,12 +63,13 @@ class Client:
 
         Raises `ConnectionError`, `AuthError` or `VersionError`.
         """
-        portal = portal or LoopThread()
-        try:
-            bus = portal.run(open_bus(options))
-        except BaseException:
-            portal.stop()
-            raise
+        with FORKS.loading():
+            portal = portal or LoopThread()
+            try:
+                bus = portal.run(open_bus(options))
+            except BaseException:
+                portal.stop()
+                raise
         return cls.on(options, portal, bus)
 
     @classmethod
@@ -74,8 +82,25 @@ class Client:
         """Where the bus is."""
         return self.options.address
 
+    def here(self) -> Client:
+        """This client, or in a forked child the one that takes its place, with a connection of its own."""
+        if not self.left:
+            return self
+        with self._lock:
+            if self._renewed is None:
+                self._renewed = Client.open(replace(self.options, nesting=NOT_NESTED, watch=unwatched))
+            return self._renewed.here()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's socket and loop thread."""
+        self.left, self._lock = True, threading.Lock()
+        self.link.bus.abandon()
+        self.link.portal.abandon()
+
     def close(self) -> None:
         """Fail what still waits and disconnect."""
+        if self.left:
+            return
         self.link.portal.run(self._close())
         self.link.portal.stop()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding, DefaultBinding, Home, home_of
 from busfn.errors import ExecutionError, InvalidError
+from busfn.forks import FORKS
 from busfn.protocol.names import (
     Target,
     is_run_token,
@@ -126,7 +127,8 @@ class Function(Generic[P, R, L_co]):
     def _calling(self) -> Calling[P, R]:
         """Loaded with the first use: a program that only defines functions does not need the bus."""
         if self._calls is None:
-            from busfn.calling import Calling
+            with FORKS.loading():
+                from busfn.calling import Calling
 
             self._calls = Calling[P, R](self._handle, repr(self))
         return self._calls

@@ -16,6 +16,7 @@ from busfn.client import Client, ClientOptions
 from busfn.config import load_settings
 from busfn.context import is_local
 from busfn.errors import ConnectionError, InvalidError
+from busfn.forks import FORKS
 from busfn.invoke.progress import Watch, unwatched
 from busfn.live_logs import LiveLogs, LogPrinter, StatePrinter
 from busfn.printable import printable
@@ -59,6 +60,7 @@ class RunningApp:
         self._client: Client | None = None
         self.token = app.name
         """Under which the app is served: its name, or a token of its own while others have the name."""
+        FORKS.watch(self)
 
     def __enter__(self) -> App:
         self.start()
@@ -92,6 +94,10 @@ class RunningApp:
         except BaseException:
             self.stop()
             raise
+
+    def abandon(self) -> None:
+        """In a forked child: calls go over a connection of its own, and what ends here ends nothing of the parent's."""
+        self._client = self._stack = None
 
     def detach(self) -> None:
         """Disconnect, and let the app go on until its durable work is done; for a bus that outlives this process."""

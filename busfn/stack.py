@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from busfn import errors
 from busfn.bus.server import EmbeddedServer
 from busfn.config import BusAddress, Settings
+from busfn.forks import FORKS, silence
 from busfn.hostprocess import launch_host
 from busfn.sources import signed
 from busfn.spec import FunctionSpec
@@ -35,6 +36,7 @@ class Stack:
         self._address = settings.address
         self._server = EmbeddedServer.launch() if settings.address is None else None
         self._host = host or launch_host()
+        FORKS.watch(self)
 
     @property
     def address(self) -> BusAddress:
@@ -95,6 +97,11 @@ class Stack:
             if pipe is not None:
                 _close(pipe)
         self._host.returncode = 0  # not ours to wait for any more
+
+    def abandon(self) -> None:
+        """In a forked child: the processes are the parent's, and their pipes must end with the parent."""
+        self._host.returncode = 0  # not our child: nothing to wait for, nothing to warn about
+        silence(pipe.fileno() for pipe in (self._host.stdin, self._host.stdout) if pipe is not None and not pipe.closed)
 
     def stop(self) -> None:
         """End all processes and remove their files."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import socket
 import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from busfn.errors import AsyncUsageWarning, ClientClosed
+from busfn.forks import silence
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +48,10 @@ class Door:
         except RuntimeError:  # closed in between: whoever waits was failed by the close
             return
 
+    def close(self) -> None:
+        """Wake the loop no more."""
+        self._woken = True
+
     def _run(self) -> None:
         self._woken = False  # first: what is added from now on wakes the loop again
         for _ in range(len(self._calls)):
@@ -63,6 +69,8 @@ class LoopThread:
         self._loop = new_loop()
         self._door = Door(self._loop)
         self._doors: dict[asyncio.AbstractEventLoop, Door] = {}
+        self._left = False
+        """This process is a child of the one that the thread runs in."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -76,8 +84,9 @@ class LoopThread:
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Operation[T]:
         """Run a coroutine on the loop; callable from any other thread."""
-        if self._loop.is_closed():
+        if self._left or self._loop.is_closed():
             work.close()
+            self.check_here()
             raise ClientClosed("this busfn client is closed")
         operation = Operation[T](self)
         self.call(self._begin, operation, work)
@@ -94,6 +103,20 @@ class LoopThread:
     def _abandon(self, operation: Operation[T], task: asyncio.Task[T]) -> None:
         if operation.cancelled:
             self.call(task.cancel)
+
+    def check_here(self) -> None:
+        """Raise `ClientClosed` in a forked child, where nothing that was begun before the fork will ever end."""
+        if self._left:
+            raise ClientClosed(
+                "this was begun before the process was forked, and goes on in its parent: call it anew in the child"
+            )
+
+    def abandon(self) -> None:
+        """In a forked child: the thread is the parent's. To the kernel, what the loop selects with is so, too."""
+        self._left = True
+        self._door.close()
+        if not self._loop.is_closed():
+            silence(_descriptors(self._loop))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it."""
@@ -178,6 +201,7 @@ class Operation(Generic[T]):
     def wait(self) -> T:
         """The value; blocks the thread. An interrupted wait (Ctrl-C) cancels the operation."""
         if not self._ends:
+            self._portal.check_here()
             lock = threading.Lock()
             lock.acquire()
             self.watch(lock.release)
@@ -191,6 +215,7 @@ class Operation(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]:
         """The value; a cancelled await cancels the operation."""
         if not self._ends:
+            self._portal.check_here()
             loop = asyncio.get_running_loop()
             arrived: asyncio.Future[None] = loop.create_future()
             self.watch(partial(self._portal.door(loop).call, _arrive, arrived))
@@ -232,6 +257,18 @@ def new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def _descriptors(loop: asyncio.AbstractEventLoop) -> Iterator[int]:
+    """What a loop of asyncio or uvloop waits with, and is woken by."""
+    selector, backend = getattr(loop, "_selector", None), getattr(loop, "_get_backend_id", None)
+    if selector is not None:
+        yield selector.fileno()
+    elif backend is not None:
+        yield backend()
+    for sock in (getattr(loop, "_ssock", None), getattr(loop, "_csock", None)):
+        if isinstance(sock, socket.socket):
+            yield sock.fileno()
 
 
 async def _cancel_others() -> None:

@@ -323,3 +323,7 @@ class Bus(Protocol):
         """Called after each reconnect; subscriptions and pulls have been renewed by then."""
 
     async def close(self) -> None: ...
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the connection, which is the parent's."""
+        ...

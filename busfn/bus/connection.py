@@ -13,6 +13,7 @@ from busfn.bus.parser import Parser
 from busfn.bus.wire import Opened
 from busfn.concurrency.loops import Faults, LoopTask, every
 from busfn.errors import ConnectionError, Error, ProtocolError
+from busfn.forks import silence
 
 log = logging.getLogger("busfn.bus")
 
@@ -169,6 +170,12 @@ class Connection(asyncio.Protocol):
         """Give the connection up at once; the owner is told."""
         self._transport.abort()
         self.connection_lost(reason)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the socket, and tell neither the server nor the loop, which are the parent's."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            silence([sock.fileno()])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the transport."""

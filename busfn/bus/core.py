@@ -343,6 +343,10 @@ class NatsBus:
         """Raise `ServiceError` with advice unless the server and our account have JetStream."""
         await self.queues.api.require()
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the socket, which is the parent's."""
+        self._session.abandon()
+
     async def close(self) -> None:
         """Stop pulls, let the server process what was sent, close. Pending requests get `ClientClosed`. Idempotent."""
         if self._session.closed:

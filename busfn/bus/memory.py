@@ -245,6 +245,9 @@ class MemoryBus:
     def on_reconnect(self, callback: Callable[[], None]) -> None:
         """There is nothing to lose a connection to."""
 
+    def abandon(self) -> None:
+        """It is a copy in the child."""
+
     async def close(self) -> None:
         if self.closed:
             return

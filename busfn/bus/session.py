@@ -280,6 +280,11 @@ class Session:
         if urls:
             self._gossiped = [f"{scheme}://{url}" for url in urls if url not in known]
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the socket."""
+        if self._connection is not None:
+            self._connection.abandon()
+
     async def close(self) -> None:
         """Close for good; idempotent."""
         self._closed = True

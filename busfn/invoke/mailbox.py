@@ -8,13 +8,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
+from busfn.sync import LoopThread
+
 T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
     """An unbounded queue with one producer on the loop thread and one consumer anywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, portal: LoopThread | None = None) -> None:
+        self._portal = portal
+        """Where the producer is; a forked child has none."""
         self._items: queue.SimpleQueue[T] = queue.SimpleQueue()
         self._wake: Callable[[], object] | None = None
 
@@ -34,10 +38,12 @@ class Mailbox(Generic[T]):
 
     def get(self) -> T:
         """The next item; blocks the thread."""
+        self._check_producer()
         return self._items.get()
 
     async def aget(self) -> T:
         """The next item; suspends the coroutine."""
+        self._check_producer()
         loop = asyncio.get_running_loop()
         while True:  # ends: with an item; the caller's wait
             arrived: asyncio.Future[None] = loop.create_future()
@@ -49,6 +55,10 @@ class Mailbox(Generic[T]):
                 await arrived
             finally:
                 self._wake = None
+
+    def _check_producer(self) -> None:
+        if self._portal is not None:
+            self._portal.check_here()
 
 
 def _notify(loop: asyncio.AbstractEventLoop, arrived: asyncio.Future[None]) -> None:

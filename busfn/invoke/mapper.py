@@ -62,7 +62,7 @@ class Mapping:
         self._call = call
         self._options = options
         self._window = Window(ordered=options.ordered, chunked=options.chunked, total=options.total)
-        self._mailbox: Mailbox[Event] = Mailbox()
+        self._mailbox: Mailbox[Event] = Mailbox(link.portal)
         self._carrier = Carrier(link, target, self._mailbox.put)
         self._exhausted = False
         self._done = 0

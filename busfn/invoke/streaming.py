@@ -25,7 +25,7 @@ class Stream:
 
     def __init__(self, board: Switchboard, target: Target, call: Call) -> None:
         self._link = board.link
-        self._mailbox: Mailbox[Frame | BaseException] = Mailbox()
+        self._mailbox: Mailbox[Frame | BaseException] = Mailbox(board.link.portal)
         self._receiver = Receiver()
         self._worker = NO_INBOX
         self._over = False
