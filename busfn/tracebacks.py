@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import ModuleType
 
+from busfn.protocol.exceptions import internals
 from busfn.protocol.exceptions.capture import summary
 
+MAX_CAUSES = 50
+MAX_FRAMES = 2000
 MAX_TEXT = 32 * 1024
 """Characters of a traceback; a worker that cannot start sends it in one line to its supervisor."""
 
@@ -32,12 +36,24 @@ def user_traceback(error: BaseException, skip: Skip) -> str:
     Never raises, whatever the error does; of a text longer than `MAX_TEXT` characters the middle is left out.
     """
     try:
-        found = traceback.TracebackException.from_exception(error)
+        end = _far_below(error)
+        with internals.unlinked(end) if end else nullcontext():
+            found = traceback.TracebackException.from_exception(error, limit=-MAX_FRAMES)
         _filter(found, skip)
         text = "".join(found.format()).strip()
     except BaseException:  # an error's own code, asked for texts and attributes, may raise anything
         text = summary(error)
     return _bounded(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _far_below(error: BaseException) -> BaseException | None:
+    """The exception behind so many causes and contexts that what is below it is left out."""
+    below: BaseException | None = error
+    for _ in range(MAX_CAUSES):
+        if below is None:
+            return None
+        below = internals.link_of(below, "__cause__") or internals.link_of(below, "__context__")
+    return below
 
 
 def _bounded(text: str) -> str:

@@ -420,3 +420,16 @@ def returns_faults() -> list[Any]:
 @app.function()
 def raise_text(x: str) -> None:
     raise ValueError(x)
+
+
+class Endless(Exception):
+    """Its text never comes."""
+
+    def __str__(self) -> str:
+        while True:
+            time.sleep(0.01)
+
+
+@app.function(timeout=1)
+def raises_endless() -> None:
+    raise Endless

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import busfn
@@ -40,3 +42,16 @@ def test_a_long_text_is_cut_in_the_middle():
     assert text.endswith("the end")
     assert "characters cut" in text
     text.encode()
+
+
+def test_of_a_very_long_chain_of_causes_the_last_ones_are_told():
+    error: BaseException = ValueError(0)
+    for i in range(20_000):
+        following = ValueError(i)
+        following.__cause__ = error
+        error = following
+    begun = time.monotonic()
+    text = user_traceback(raised(error), files_of(busfn))
+    assert time.monotonic() - begun < 5
+    assert text.endswith("ValueError: 19999")
+    assert error.__cause__.__cause__.__cause__ is not None

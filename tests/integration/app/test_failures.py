@@ -11,7 +11,7 @@ import calls
 import nats
 import pytest
 
-from busfn.errors import RemoteError
+from busfn.errors import FunctionTimeoutError, RemoteError
 from busfn.invoke.deadletters import DeadLetters, Filter
 
 KINDS = ["nested", "slots", "unsendable", "group", "surrogate", "mute", "huge", "circle"]
@@ -114,3 +114,8 @@ async def test_a_foreign_caller_gets_any_text_and_the_worker_lives(text: str) ->
         assert answer.headers["Nats-Service-Error"].startswith("ValueError: ")
         assert json.loads(answer.data)["error"].startswith("ValueError: ")
     assert len({answer.headers["Busfn-Worker"] for answer in answers}) == 1
+
+
+def test_an_exception_whose_text_never_comes_is_a_timeout() -> None:
+    assert type(caught(calls.raises_endless.remote)) is FunctionTimeoutError
+    assert calls.square.remote(3) == 9
