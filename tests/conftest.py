@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import hypothesis
@@ -28,6 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bus", action="append", choices=BUSES, default=[], help="where the contract suite runs")
     parser.addoption("--full", action="store_true", help="run tests of losses at the sizes that are promised")
     parser.addoption("--uvloop", action="store_true", help="run async tests on uvloop")
+
+
+def pytest_configure() -> None:
+    """Let what tests start take signals as it does in a terminal: a shell has its background jobs, and `nohup` what it
+    runs, ignore some of them, which all that they start would inherit. What is handled is not inherited."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
 
 
 @pytest.fixture

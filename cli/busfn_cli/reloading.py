@@ -47,8 +47,10 @@ class Code:
 
 
 def serve(request: ServeRequest, console: Console) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Serve until SIGINT, SIGTERM or the end of the terminal; returns the exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # else `nohup` was meant
+            signal.signal(number, _interrupt)
     # To Python a compiled file is current when size and second are: what is saved twice in one second would stay old.
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     try:
@@ -81,7 +83,7 @@ def inspect_code(request: ServeRequest, console: Console) -> Code | None:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends a session as Ctrl-C does."""
+    """End a session as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

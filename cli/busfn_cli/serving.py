@@ -19,9 +19,12 @@ from busfn_cli.console import Console
 from busfn_cli.remote import shown_address
 from busfn_cli.target import choose
 from busfn_cli.tracebacks import describe
-from busfn_services.microservice import Microservice, ServiceOptions
+from busfn_services.microservice import GRACE, Microservice, ServiceOptions
 from busfn_services.process import run_service
 from busfn_services.supervisor.forkserver import ForkServer
+
+OWN_SERVER_PATIENCE = 2.0
+"""Seconds for what runs when a server of our own has died while we stop: nobody gets the results any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ def serve(request: ServeRequest, console: Console) -> int:
                 env=settings.env,
                 key=key,
                 processes=request.processes,
+                patience=GRACE if settings.address else OWN_SERVER_PATIENCE,
                 join=request.join,
             )
             service = Microservice(
@@ -63,6 +67,8 @@ def serve(request: ServeRequest, console: Console) -> int:
             raise
         console.error(describe(error))
         return 1
+    finally:
+        forks.close()
 
 
 def _specs(request: ServeRequest) -> Sequence[FunctionSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -11,19 +12,22 @@ from functools import partial
 
 from busfn.claims import Claims
 from busfn.config import BusAddress
-from busfn.errors import ServiceError
+from busfn.errors import ClientClosed, ServiceError
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec
 from busfn.streams import consumers
 from busfn_services.controller.backoff import Backoff
 from busfn_services.controller.standins import StandIns
 from busfn_services.delays import Promoter
+from busfn_services.farewell import while_there
 from busfn_services.lease import Lease
 from busfn_services.supervisor.context import HostContext, open_context, restore_on_reconnect
 from busfn_services.supervisor.forkserver import ForkServer
 from busfn_services.supervisor.logs import Echo
 from busfn_services.supervisor.supervisor import Supervisor
 from busfn_services.supervisor.worker import State, Worker
+
+logger = logging.getLogger("busfn.host")
 
 GRACE = 30.0
 """Seconds that running inputs have after SIGTERM."""
@@ -39,6 +43,8 @@ class ServiceOptions:
     key: bytes | None = field(repr=False)
     processes: int
     """Workers of each function."""
+    patience: float = GRACE
+    """Seconds that running inputs have after SIGTERM when the bus does not answer."""
     join: bool = False
     """Take calls beside those who serve the app already."""
 
@@ -55,6 +61,8 @@ class Microservice:
         self._broken: asyncio.Future[str] | None = None
         self._ready: set[str] = set()
         self._announced = False
+        self._away = False
+        """The bus has gone away while we were stopping."""
 
     async def run(self, stop: asyncio.Event) -> int:
         """Serve until ``stop``; raises `ServiceError` when a function's code cannot be imported at the start."""
@@ -65,6 +73,10 @@ class Microservice:
             async with AsyncExitStack() as claimed:
                 await self._claim(context, claimed)
                 await self._serve(context, stop)
+        except ClientClosed:
+            if not self._away:
+                raise
+            logger.warning("the bus did not answer while the service stopped: what ran is left to its leases")
         finally:
             await context.bus.close()
         return 0
@@ -85,11 +97,14 @@ class Microservice:
             for spec in options.specs:
                 for _ in range(options.processes):
                     supervisor.start(spec)
-            async with Promoter(context), StandIns(context, options.specs):
+            async with AsyncExitStack() as beside:
+                await beside.enter_async_context(Promoter(context))
+                await beside.enter_async_context(StandIns(context, options.specs))
                 await self._until(stop)
-            supervisor.on_change = _ignore
-            await supervisor.stop(grace=GRACE)
-            await context.bus.flush()
+                supervisor.on_change = _ignore
+                self._away = not await while_there(context.bus, _leave(context, beside, supervisor), options.patience)
+                if self._away:
+                    await context.bus.close()  # so that nothing waits for it any more
 
     async def _until(self, stop: asyncio.Event) -> None:
         assert self._broken is not None
@@ -133,6 +148,12 @@ class Microservice:
         assert self._broken is not None
         if not self._broken.done():
             self._broken.set_result(reason)
+
+
+async def _leave(context: HostContext, beside: AsyncExitStack, supervisor: Supervisor) -> None:
+    await beside.aclose()
+    await supervisor.stop(grace=GRACE)
+    await context.bus.flush()
 
 
 async def _ensure_consumers(context: HostContext, specs: Sequence[FunctionSpec]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from processes import wait_all_gone, wait_gone
 
-from busfn_services.parentage import children
+from busfn_services.parentage import children, descendants
 
 APP = """
     import os, signal, subprocess, sys, time
@@ -77,12 +78,32 @@ def staying(cli, path: str, poll: Callable[..., None]):
     return run
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+ENDS = {signal.SIGINT: 130, signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize("number", ENDS)
 def test_programs_end_with_a_run_that_is_ended(cli, path: str, poll: Callable[..., None], number) -> None:
     run = staying(cli, path, poll)
     run.signal(number)
-    run.wait()
+    assert run.wait() == ENDS[number]
     wait_all_gone(left(path))
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "worker"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_all_processes_ends_a_command(
+    cli, path: str, poll: Callable[..., None], command: str, number
+) -> None:
+    """Also the server that it has started gets it."""
+    if command == "run":
+        run = staying(cli, path, poll)
+    else:
+        run = cli.start(command, "leaver.py")
+        assert run.line().startswith("ready")
+    for pid in (run.pid, *descendants(run.pid)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    assert run.end().code == {"run": 128 + number, "serve": 130, "worker": 0}[command]
 
 
 @pytest.mark.parametrize("who", ["host", "fork server", "worker"])
