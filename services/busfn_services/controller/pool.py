@@ -290,13 +290,20 @@ class Pool:
 
     async def _apply(self, workers: tuple[WorkerView, ...], decision: Decision, rollout: Rollout) -> None:
         starting = sum(worker.phase is Phase.STARTING for worker in workers)
-        for _ in range(self._backoff.allowed(max(decision.start, rollout.start), starting, time.monotonic())):
-            self._launcher.start(self._spec)
+        self._start(self._backoff.allowed(max(decision.start, rollout.start), starting, time.monotonic()))
         going = (*decision.stop, *rollout.stop)
         if going and not _ready(tuple(worker for worker in workers if worker.name not in going)):
             await self._activator.join()
         for name in going:
             self._launcher.stop(name)
+
+    def _start(self, count: int) -> None:
+        """Start workers; where the machine has no means for another one, that counts as a failed start."""
+        try:
+            for _ in range(count):
+                self._launcher.start(self._spec)
+        except (Error, OSError) as error:
+            self.failed(str(error))
 
 
 def _ready(workers: tuple[WorkerView, ...]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from pathlib import Path
 
@@ -36,6 +38,29 @@ def test_a_spawned_call_outlives_workers_that_cannot_start(tmp_path: Path, monke
         mark.touch()
         assert patiently(call) == 2
         assert list(several.iter()) == [3, 4]
+
+
+def test_a_machine_without_means_for_another_worker_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BUSFN_URL", "NATS_URL", "NATS_CONTEXT", "BUSFN_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = host_processes()
+    with durable.app.run():
+        [host] = host_processes() - before
+        limits = resource.prlimit(host, resource.RLIMIT_NOFILE)
+        resource.prlimit(host, resource.RLIMIT_NOFILE, (3, limits[1]))
+        with pytest.raises(errors.ServiceError, match="open files"):
+            durable.square.remote(2)
+        call = durable.square.spawn(3)
+        resource.prlimit(host, resource.RLIMIT_NOFILE, limits)
+        assert patiently(call) == 9
+
+
+def host_processes() -> set[int]:
+    """The hosts that this process has started."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    found = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+    return {pid for pid, command in found.items() if b"busfn_services.host" in command}
 
 
 def patiently(call: busfn.FunctionCall[int]) -> int:
