@@ -48,6 +48,16 @@ class Cover(Enum):
     STANDS = b"stands"
     OVER = b"over"
 
+    @classmethod
+    def decode(cls, body: bytes) -> Cover:
+        """Reads a value's bytes; raises `ProtocolError` for all others."""
+        try:
+            return cls(body)
+        except ValueError as error:
+            raise ProtocolError(
+                f"{body[:60]!r} says neither that a controller stands in nor that it does no more"
+            ) from error
+
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:

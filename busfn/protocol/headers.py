@@ -1,4 +1,7 @@
-"""Names of our message headers."""
+"""Names of our message headers, and which headers may be published again."""
+
+import re
+from collections.abc import Mapping
 
 PROTOCOL_VERSION = "1"
 
@@ -31,3 +34,11 @@ ACCEPT = "Accept"
 TRACE = "traceparent"
 ERROR = "Nats-Service-Error"
 ERROR_CODE = "Nats-Service-Error-Code"
+
+_NAME = re.compile(r"[!-9;-~]+")
+
+
+def publishable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of a received message as they can be published again: a server passes on names and line breaks that no
+    client may send."""
+    return {name: " ".join(value.split()) for name, value in headers.items() if _NAME.fullmatch(name)}

@@ -22,6 +22,7 @@ from busfn.errors import Error, ProtocolError, QueueFull, ResourceExhaustedError
 from busfn.invoke.delays import LEAD, overflow_at, queued_at, withdraw_messages
 from busfn.protocol.border import NO_CALL, CallId
 from busfn.protocol.envelope import Call, read_call
+from busfn.protocol.headers import publishable
 from busfn.protocol.subjects import Address
 from busfn_services.agenda import Agenda, Entry
 from busfn_services.flight import Kind
@@ -212,4 +213,5 @@ async def _enqueue(context: Context, subject: str, kept: Kept, call: CallId) -> 
 
 def _own(headers: Headers) -> dict[str, str]:
     """Without what the server has added, or did with the message before."""
-    return {name: value for name, value in headers.items() if not name.startswith("Nats-") or "Service" in name}
+    kept = {name: value for name, value in headers.items() if not name.startswith("Nats-") or "Service" in name}
+    return publishable(kept)

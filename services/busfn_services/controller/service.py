@@ -10,8 +10,7 @@ from contextlib import AsyncExitStack, suppress
 
 from busfn.bus.base import Message
 from busfn.concurrency.loops import Tasks, turns
-from busfn.deployment import Deployment
-from busfn.errors import Error, NotFoundError, ProtocolError
+from busfn.errors import Error
 from busfn.protocol.border import is_inbox
 from busfn.protocol.envelope import Status
 from busfn.protocol.headers import STATUS
@@ -23,6 +22,7 @@ from busfn_services.controller.abandoned import AbandonedRuns
 from busfn_services.controller.controller import Controller
 from busfn_services.controller.election import Election
 from busfn_services.controller.launchers.fleet import Fleet
+from busfn_services.controller.versions import Versions
 from busfn_services.controller.wanted import Served, of_registry, versions_in_use, with_overrides
 from busfn_services.handon import Context
 from busfn_services.health import loop_reports
@@ -52,7 +52,7 @@ class ControllerService:
         self._controller = Controller(context, self._leads, on_stray=self._changed.set)
         self._fleet = Fleet(context.bus, context.subjects, self._controller, lambda: self._election.epoch)
         self._tasks = Tasks(logger)
-        self._deployments: dict[tuple[str, int], Deployment] = {}
+        self._versions = Versions(self._registry)
 
     async def run(self, stop: asyncio.Event) -> int:
         """Serve until ``stop``; workers are left as they are."""
@@ -95,12 +95,8 @@ class ControllerService:
 
     async def _wanted(self, pins: set[tuple[str, int]]) -> list[Served]:
         states = await self._registry.states()
-        for app, version in versions_in_use(states, pins) - set(self._deployments):
-            try:
-                self._deployments[app, version] = await self._registry.deployment(app, version)
-            except (NotFoundError, ProtocolError) as error:  # the others are served
-                logger.warning("version %d of app %s is not served: %s", version, app, error)
-        return with_overrides(of_registry(states, pins, self._deployments), await self._registry.overrides())
+        versions = await self._versions.read(versions_in_use(states, pins), time.monotonic())
+        return with_overrides(of_registry(states, pins, versions), await self._registry.overrides())
 
     async def _end_pins(self, pins: Sequence[Pin], now: float) -> None:
         """Versions that nobody has insisted on for long are served no more, once nothing of them is queued or runs."""

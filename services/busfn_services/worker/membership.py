@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from busfn.bus.base import Bus, Message, Subscription
 from busfn.concurrency.loops import Tasks, turns
-from busfn.errors import Error
+from busfn.errors import Error, ProtocolError
 from busfn.protocol.control import Cover
 from busfn.protocol.subjects import QUEUE_GROUP, Subjects
 from busfn.spec import FunctionSpec
@@ -65,7 +65,11 @@ class Membership:
             self._bus.publish(self._question, self._function)
 
     def _on_cover(self, message: Message) -> None:
-        self._over = message.body == Cover.OVER.value
+        try:
+            self._over = Cover.decode(message.body) is Cover.OVER
+        except ProtocolError as error:
+            logger.info("%s", error)
+            return
         self._word.set()
         if not self._over and self._outside is None:
             self._outside = self._tasks.loop(self._stay_out(), "membership")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import ProtocolError
-from busfn.protocol.control import Control, cancel_headers, credit_headers, read_control
+from busfn.protocol.control import Control, Cover, cancel_headers, credit_headers, read_control
 
 
 @given(st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1))
@@ -57,3 +57,14 @@ def test_bad_credit_is_refused(text):
 def test_a_message_that_says_nothing_is_refused():
     with pytest.raises(ProtocolError):
         read_control({})
+
+
+@pytest.mark.parametrize("word", Cover)
+def test_what_a_stand_in_says_is_read_as_it_was_written(word):
+    assert Cover.decode(word.value) is word
+
+
+@pytest.mark.parametrize("body", [b"", b"stand", b"stands ", b"OVER", b"\xff"])
+def test_other_words_are_none_of_a_stand_in(body):
+    with pytest.raises(ProtocolError):
+        Cover.decode(body)
