@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from busfn.client import Client
 from busfn.errors import InvalidError
-from busfn.invoke.mapper import MapOptions, Mapping, Row
+from busfn.invoke.mapper import MapOptions, Mapping
+from busfn.protocol.chunks import Row
 from busfn.protocol.envelope import Call
 from busfn.protocol.names import Target
 from busfn.sync import Dual, Pending, running_loop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -12,9 +12,10 @@ from busfn.call import FunctionCall
 from busfn.client import Client
 from busfn.errors import Error, InvalidError
 from busfn.invoke.durable import CallRef
-from busfn.invoke.mapper import MapOptions, Row, encode_rows, pull
+from busfn.invoke.mapper import pull
 from busfn.invoke.payloads import SPILL, cut_end, discard, keep, spills
 from busfn.maps import MapSource, arows_of, checked, rows_of
+from busfn.protocol.chunks import ChunkWriter, FrozenRow, Row
 from busfn.protocol.codecs import BlobRef, Payload
 from busfn.protocol.envelope import Call, call_scope
 from busfn.streams import RETENTION
@@ -50,7 +51,7 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
         handover = _Handover(self._source, kwargs)
         try:
             rows = rows_of(checked(self._source.name, iterators, starred=False), uniform=True)
-            while pulled := pull(rows, handover.size):
+            while pulled := pull(rows, handover.size, handover.writer):
                 handover.send(pulled)
                 while handover.crowded:
                     handover.oldest().wait()
@@ -67,7 +68,7 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
         handover = _Handover(self._source, kwargs)
         try:
             rows = arows_of(checked(self._source.name, iterators, starred=False), uniform=True)
-            async for batch in _batches(rows, handover.size):
+            async for batch in _batches(rows, handover.size, handover.writer):
                 handover.send(batch)
                 while handover.crowded:
                     await handover.oldest()
@@ -88,7 +89,7 @@ class _Handover:
         self._target = source.target
         self._call: Call = source.new_call(self._client)
         self._parent = self._client.link.nesting.current()
-        self._options = MapOptions(kwargs=kwargs or {})
+        self.writer = ChunkWriter(self._client.link.codecs, kwargs or {}, uniform=True)
         self._sending: deque[Operation[None]] = deque()
         self._inputs = 0
         self._end: tuple[bytes, BlobRef] | None = None
@@ -106,20 +107,19 @@ class _Handover:
     def on_the_way(self) -> bool:
         return bool(self._sending)
 
-    def send(self, rows: list[Row]) -> None:
+    def send(self, rows: Sequence[FrozenRow]) -> None:
         first, target = self._inputs, self._target
         scope = call_scope(target.app, target.function, self._call.call, first)
-        payload = self._with_shared_end(encode_rows(self._client.link.codecs, scope, rows, self._options))
+        payload = self._with_shared_end(self.writer.chunk(rows, scope))
         self._inputs += len(rows)
         self._send(self._call.copy(index=first, count=len(rows), payload=payload))
 
     def _with_shared_end(self, payload: Payload) -> Payload:
         """Large keyword arguments are the same in all messages, and at their end: they are stored once."""
-        if self._end is None and self._options.kwargs and spills(self._client.link.bus, payload):
-            end = self._client.link.codecs.encode(self._options.kwargs, scope=self._call.call, what="kwargs").body
-            if len(end) > SPILL and payload.body.endswith(end):
-                work = keep(self._client.link.bus, end, RETENTION, f"{self._call.call}.end")
-                self._end = end, self._client.link.portal.run(work)
+        end = self.writer.kwargs
+        if self._end is None and len(end) > SPILL and spills(self._client.link.bus, payload):
+            work = keep(self._client.link.bus, end, RETENTION, f"{self._call.call}.end")
+            self._end = end, self._client.link.portal.run(work)
         return payload if self._end is None else cut_end(payload, *self._end) or payload
 
     def _send(self, call: Call) -> None:
@@ -170,10 +170,10 @@ class _Handover:
         return CallRef(self._target, self._call.call)
 
 
-async def _batches(rows: AsyncIterator[Row], size: int) -> AsyncIterator[list[Row]]:
-    batch: list[Row] = []
+async def _batches(rows: AsyncIterator[Row], size: int, writer: ChunkWriter) -> AsyncIterator[list[FrozenRow]]:
+    batch: list[FrozenRow] = []
     async for row in rows:
-        batch.append(row)
+        batch.append(writer.freeze(row))
         if len(batch) >= size:
             yield batch
             batch = []

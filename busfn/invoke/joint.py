@@ -15,8 +15,9 @@ from busfn.invoke.conversation import Conversation, Switchboard
 from busfn.invoke.exchange import Exchange, Observe, fetch_answer
 from busfn.invoke.link import Link, open_answer
 from busfn.invoke.payloads import elements
-from busfn.protocol.codecs import MSGPACK, Payload
-from busfn.protocol.codecs.msgpack import is_array, pack_calls
+from busfn.protocol.chunks import join_calls
+from busfn.protocol.codecs import MSGPACK, Payload, Unreadable
+from busfn.protocol.codecs.msgpack import is_array
 from busfn.protocol.envelope import Answer, Call, Status
 from busfn.protocol.names import Target
 
@@ -48,7 +49,7 @@ class JointCalls:
         self._observe = observe
         self._left = dict(enumerate(exchanges))
         calls = [exchange.call for exchange in exchanges]
-        body = pack_calls([call.payload.body for call in calls], [call.call for call in calls])
+        body = join_calls([call.payload.body for call in calls], [call.call for call in calls])
         call = Call(call=calls[0].call, payload=Payload(content_type=MSGPACK, body=body), count=len(calls))
         self._conversation = Conversation(board, target, call, on_answer=self._on_answer, on_error=self._on_error)
         self._conversation.committed = True  # it is never sent again as it is: parts of it may have been answered
@@ -116,8 +117,12 @@ class _Values:
     def at(self, place: int) -> object:
         """One of them; raises what `open_answer` raises."""
         if self._values is None:
-            found = elements(open_answer(self._link.codecs, self._answer), self._answer.count)
+            answer = self._answer
+            found = elements(self._link.codecs.decode_list(answer.payload, scope=answer.scope()), answer.count)
             if found is None:
-                raise ProtocolError(f"an answer announces {self._answer.count} values and holds something else")
+                raise ProtocolError(f"an answer announces {answer.count} values and holds something else")
             self._values = found
-        return self._values[place]
+        value = self._values[place]
+        if isinstance(value, Unreadable):
+            raise value.error
+        return value

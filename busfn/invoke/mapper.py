@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from busfn.errors import Error, ProtocolError
@@ -20,15 +21,14 @@ from busfn.invoke.mailbox import Mailbox
 from busfn.invoke.payloads import elements
 from busfn.invoke.progress import Progress
 from busfn.invoke.window import Block, Outbound, Window
-from busfn.protocol.arguments import Inputs
-from busfn.protocol.codecs import Codecs, Payload
+from busfn.protocol.chunks import ChunkWriter, FrozenRow, Row
+from busfn.protocol.codecs import Unreadable
+from busfn.protocol.codecs.msgpack import SCALARS
 from busfn.protocol.envelope import Answer, Call, Status, call_scope
 from busfn.protocol.names import Target
 
 PULL_TIME = 0.020
 """Seconds spent on pulling inputs for one message before it is sent as it is."""
-
-Row = tuple[Any, ...]
 
 
 class Exhausted:
@@ -61,6 +61,7 @@ class Mapping:
         self._target = target
         self._call = call
         self._options = options
+        self._writer = ChunkWriter(link.codecs, options.kwargs, uniform=options.uniform)
         self._window = Window(ordered=options.ordered, chunked=options.chunked, total=options.total)
         self._mailbox: Mailbox[Event] = Mailbox(link.portal)
         self._carrier = Carrier(link, target, self._mailbox.put)
@@ -77,7 +78,7 @@ class Mapping:
                 elif (event := self._mailbox.poll()) is not None:
                     self._handle(event)
                 elif not self._exhausted and (size := self._window.size()):
-                    self._send(pull(rows, size))
+                    self._send(pull(rows, size, self._writer))
                 else:
                     self._handle(self._next())
         finally:
@@ -109,7 +110,7 @@ class Mapping:
     async def _feed(self, rows: AsyncIterator[Row], room: asyncio.Event) -> None:
         """Send rows as they come; a message that does not fill up leaves after `PULL_TIME`."""
         loop = asyncio.get_running_loop()
-        batch: list[Row] = []
+        batch: list[FrozenRow] = []
 
         def flush() -> None:
             try:
@@ -121,7 +122,7 @@ class Mapping:
 
         try:
             async for row in rows:
-                batch.append(row)
+                batch.append(self._writer.freeze(row))
                 if len(batch) >= self._window.size():
                     flush()
                 elif len(batch) == 1:
@@ -139,10 +140,10 @@ class Mapping:
             self._ship(pulled)
         self._exhausted = pulled.ended
 
-    def _ship(self, rows: list[Row]) -> None:
+    def _ship(self, rows: list[FrozenRow]) -> None:
         out = self._window.send(len(rows))
         scope = call_scope(self._target.app, self._target.function, self._call.call, out.first)
-        payload = encode_rows(self._link.codecs, scope, rows, self._options)
+        payload = self._writer.chunk(rows, scope)
         self._window.weigh(out.count, payload.size)
         call = self._call.copy(index=out.first, count=out.count, payload=payload)
         self._link.portal.call(self._carrier.send, call)
@@ -163,21 +164,25 @@ class Mapping:
         out = self._window.outbound(answer.index)
         if out is None or answer.index + answer.count > out.first + out.count:
             return  # it was answered before, or this is no answer to what was sent
-        if self._window.receive(self._open(answer)):
-            self._link.portal.call(self._carrier.complete, out.first)
+        for block in self._open(answer):
+            if self._window.receive(block):
+                self._link.portal.call(self._carrier.complete, out.first)
 
-    def _open(self, answer: Answer) -> Block:
+    def _open(self, answer: Answer) -> list[Block]:
         count = max(1, answer.count)
         if answer.status is not Status.OK:
             failure = open_failure(self._link.codecs, answer)
-            return Block(answer.index, [failure] * count, failure)
+            return [Block(answer.index, [failure] * count, failure)]
+        codecs, scope = self._link.codecs, answer.scope()
         try:
-            values = elements(self._link.codecs.decode(answer.payload, scope=answer.scope()), count)
+            if not answer.count:
+                return [Block(answer.index, [codecs.decode(answer.payload, scope=scope)])]
+            values = elements(codecs.decode_list(answer.payload, scope=scope), count)
         except Error as error:
-            return Block(answer.index, [error] * count, error)
+            return [Block(answer.index, [error] * count, error)]
         if values is None:
             raise ProtocolError(f"an answer announces {count} results and holds something else")
-        return Block(answer.index, values)
+        return blocks_of(answer.index, values)
 
     def _results(self, block: Block) -> Iterator[Any]:
         self._done += block.count
@@ -204,29 +209,35 @@ class Mapping:
             self._link.portal.call(partial(self._carrier.resend, out.first, select))
 
 
-def encode_rows(codecs: Codecs, scope: str, rows: list[Row], options: MapOptions) -> Payload:
-    """The inputs of one message; ``scope`` is what a signature binds them to."""
-    if options.uniform:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        inputs = Inputs(columns=columns, rows=None, kwargs=options.kwargs)
-    else:
-        inputs = Inputs(columns=None, rows=[list(row) for row in rows], kwargs=options.kwargs)
-    return codecs.encode(inputs.pack(), scope=scope, what="")
+def blocks_of(first: int, values: list[object]) -> list[Block]:
+    """Results that came together: those that cannot be decoded are failures, each of its input."""
+    if Unreadable not in map(type, values):
+        return [Block(first, values)]
+    blocks: list[Block] = []
+    for index, value in enumerate(values, first):
+        error = value.error if isinstance(value, Unreadable) else None
+        blocks.append(Block(index, [error or value], error))
+    return blocks
 
 
-class Pulled(list[Row]):
+class Pulled(list[FrozenRow]):
     """Rows for one message, and whether the iterator ended."""
 
     ended = False
 
 
-def pull(rows: Iterator[Row], size: int) -> Pulled:
-    """Up to ``size`` rows, fewer when pulling them takes longer than `PULL_TIME`."""
-    pulled = Pulled()
-    until = time.monotonic() + PULL_TIME
-    for row in rows:
-        pulled.append(row)
-        if len(pulled) >= size or time.monotonic() > until:
+def pull(rows: Iterator[Row], size: int, writer: ChunkWriter) -> Pulled:
+    """Up to ``size`` rows, as they are when they are pulled; fewer when that takes longer than `PULL_TIME`."""
+    pulled, scalars, now = Pulled(), SCALARS, time.monotonic
+    until = now() + PULL_TIME
+    for row in islice(rows, size):
+        for value in row:
+            if type(value) not in scalars:
+                pulled.append(writer.freeze(row))
+                break
+        else:
+            pulled.append(row)
+        if now() > until:
             return pulled
-    pulled.ended = True
+    pulled.ended = len(pulled) < size
     return pulled

@@ -23,7 +23,7 @@ from busfn.bus.base import Bus
 from busfn.errors import Error
 from busfn.ids import new_call_id
 from busfn.invoke.delays import is_queued, withdraw_messages
-from busfn.protocol.codecs import MSGPACK, BlobRef, Payload
+from busfn.protocol.codecs import MSGPACK, PICKLES, BlobRef, Payload
 from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import Subjects
 from busfn.streams import RETENTION
@@ -77,7 +77,7 @@ def content_name(sha256: str, ttl: float, now: float) -> str:
 def cut_end(payload: Payload, end: bytes, blob: BlobRef) -> Payload | None:
     """The payload with its end replaced by the blob that holds it; None when that is not its end, or not enough."""
     rest = len(payload.body) - len(end)
-    if payload.content_type != MSGPACK or rest > SPILL or not payload.body.endswith(end):
+    if payload.content_type not in (MSGPACK, PICKLES) or rest > SPILL or not payload.body.endswith(end):
         return None
     return replace(payload, body=payload.body[:rest], blob=blob)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
+import decimal
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -433,3 +436,205 @@ class Endless(Exception):
 @app.function(timeout=1)
 def raises_endless() -> None:
     raise Endless
+
+
+# What an input must not notice of others
+
+
+report: dict[str, Any] = {"total": 0, "parts": []}
+
+
+def filled(n: int) -> dict[str, Any]:
+    """The same object each time, with other contents."""
+    report["total"] = n * 100
+    report["parts"][:] = [n, [n]]
+    return report
+
+
+@app.function()
+def summary(n: int) -> dict[str, Any]:
+    return filled(n)
+
+
+@app.function()
+async def asummary(n: int) -> dict[str, Any]:
+    return filled(n)
+
+
+@app.function()
+def summaries(n: int) -> Iterator[dict[str, Any]]:
+    for i in range(n):
+        yield filled(i)
+
+
+@app.function()
+def opaque_summary(n: int) -> Opaque:
+    kept.value = n
+    return kept
+
+
+kept = Opaque(0)
+
+
+@app.function()
+def refused_summary(n: int) -> None:
+    raise Custom("no", filled(n))  # type: ignore[arg-type]
+
+
+class Stubborn(Opaque):
+    """Some of them cannot be read where they arrive."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["value"] == 77:
+            raise ValueError("broken item")
+        if state["value"] == 78:
+            time.sleep(30)
+        self.__dict__.update(state)
+
+
+@app.function(timeout=2, max_containers=1)
+def value_of(item: Stubborn) -> int:
+    return item.value
+
+
+@app.function(max_containers=1)
+def grow(x: int, into: list[int], also: list[int] | None = None) -> tuple[int, bool]:
+    into.append(x)
+    return len(into), into is also
+
+
+@app.function()
+def stubborn(n: int) -> Stubborn:
+    return Stubborn(n)
+
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+def changed_context() -> tuple[str, int]:
+    """What the context was, which is another one afterwards."""
+    found = user.get(), decimal.getcontext().prec
+    user.set("alice")
+    decimal.getcontext().prec = 3
+    return found
+
+
+@app.function(max_containers=1)
+def who() -> tuple[str, int]:
+    return changed_context()
+
+
+@app.function(max_containers=1)
+async def awho(pause: bool) -> tuple[str, int]:
+    found = changed_context()
+    if pause:
+        await asyncio.sleep(0)
+        assert user.get() == "alice"
+    return found
+
+
+@app.function(max_containers=1)
+def who_each(n: int) -> Iterator[tuple[str, int]]:
+    for _ in range(n):
+        yield changed_context()
+
+
+@app.function(max_containers=1)
+async def awho_each(n: int) -> AsyncIterator[tuple[str, int]]:
+    for _ in range(n):
+        yield changed_context()
+        await asyncio.sleep(0)
+
+
+class WhoReads(Opaque):
+    """Changes the context when it is read."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.found = changed_context()
+
+
+@app.function(max_containers=1)
+def who_read(item: WhoReads) -> tuple[Any, Any]:
+    return item.found, changed_context()
+
+
+async def ends_in(how: str) -> None:
+    """Cancels, or lets out what usually ends more than a call."""
+    if how == "helper":
+        helper = asyncio.create_task(asyncio.sleep(30))
+        await asyncio.sleep(0)
+        helper.cancel()
+        await helper
+    elif how == "itself":
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(30)
+    elif how == "task exits":
+        await asyncio.create_task(exits())
+    elif how == "all tasks":
+        for task in asyncio.all_tasks():
+            task.cancel()
+        await asyncio.sleep(30)
+    else:
+        raise getattr(builtins, how, asyncio.CancelledError)("from the body")
+
+
+async def exits() -> None:
+    raise SystemExit("from a task")
+
+
+RETRIED = busfn.Retries(max_retries=2, initial_delay=0.0)
+
+
+@app.function(timeout=20, retries=RETRIED, max_containers=1)
+async def aends(folder: str, how: str) -> None:
+    note(folder, f"{how}-{time.monotonic_ns()}")
+    await ends_in(how)
+
+
+@app.function(timeout=20, retries=RETRIED, max_containers=1)
+def ends(folder: str, how: str) -> None:
+    note(folder, f"{how}-{time.monotonic_ns()}")
+    asyncio.run(ends_in(how))
+
+
+@app.function(max_containers=1)
+async def apid_after(how: str) -> int:
+    """Leaves the task that it runs in as it should not be left."""
+    task = asyncio.current_task()
+    assert task is not None
+    if how == "cancelled":
+        task.cancel()
+    if how == "group":
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0))
+        assert not task.cancelling()
+    return os.getpid()
+
+
+@app.function(timeout=0.5, max_containers=1)
+async def aswallows(how: str) -> str:
+    try:
+        await asyncio.sleep(30)
+    except asyncio.CancelledError:
+        if how == "fails":
+            raise ValueError("cleaned up") from None
+        if how == "groups":
+            raise
+    return how
+
+
+@app.function(timeout=0.5, max_containers=1)
+def swallows(how: str) -> str:
+    try:
+        time.sleep(30)
+    except BaseException:
+        if how == "fails":
+            raise ValueError("cleaned up") from None
+    return how
+
+
+@app.function(timeout=5)
+def raises_timeout() -> None:
+    raise TimeoutError("the body's own")

@@ -1,4 +1,5 @@
-"""msgpack with an exact round trip: what comes out equals what went in, types included, or it is refused going in.
+"""Writes msgpack with an exact round trip: what comes out equals what went in, types included, or it is refused going
+in. `busfn.protocol.codecs.unpacking` reads it.
 
 The C packer's strict mode hands everything but the exact native types to a hook. The exceptions are ``bytearray`` and
 ``memoryview``, which it packs as bytes silently; a scan of types at C speed refuses those, and finds the path of
@@ -12,19 +13,17 @@ import decimal
 import struct
 import uuid
 import zoneinfo
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgpack
 
-from busfn.errors import ProtocolError
-from busfn.protocol.shapes import kind_of
+from busfn.protocol.codecs import extensions as ext
+from busfn.protocol.codecs.extensions import MAX_DEPTH, MAX_INTEGER
+from busfn.protocol.shapes import is_list, kind_of
 
 _Packer: Callable[..., Any] = cast(Any, msgpack).Packer  # untyped
-_unpackb: Callable[..., Any] = cast(Any, msgpack).unpackb
 
-MAX_DEPTH = 64
-"""Containers inside containers; deeper values are left to pickle."""
 FIRST_BUFFER = 1024
 """Bytes of a packer's buffer, which grows; the default of 256 KiB takes longer to get than a small value to pack."""
 LARGE = 64 * 1024
@@ -32,14 +31,18 @@ LARGE = 64 * 1024
 MOST_BYTES = (1 << 32) - 1
 """What msgpack can give as a length."""
 MOST_PIECES = 16
+MOST_COPIED = 256
+"""Elements of what is rather copied than encoded on its own."""
 MOST_KEY = 80
 """Characters of a key that go into a path."""
 
 _BIN32 = 0xC6
 """In front of bytes whose number takes 32 bits."""
-_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+"""Types whose values never change, and are no part of one another."""
 _SEQUENCES = frozenset({list, tuple, set, frozenset})
 _OPAQUE = frozenset({complex, dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID})
+_PLAIN = SCALARS | _SEQUENCES | _OPAQUE | {dict}
 
 
 class NotPlain(Exception):
@@ -49,6 +52,13 @@ class NotPlain(Exception):
         super().__init__(f"{path or 'the value'} is a {type_name}")
         self.path = path
         self.type_name = type_name
+
+
+def is_opaque(value: object) -> bool:
+    """Whether one look tells that `pack` will refuse it, which takes longer to say why."""
+    if is_list(value) and len(value) <= MOST_PIECES:
+        return not _PLAIN.issuperset(map(type, value))
+    return type(value) not in _PLAIN
 
 
 def pack(value: object) -> bytes:
@@ -90,26 +100,46 @@ def _pieces(value: object) -> Iterator[bytes]:
         for item in items:
             yield from _pieces(item) if type(item) is bytes else (_nested(item),)
     elif type(value) is bytes and len(value) > LARGE:
-        yield _bin_header(value)
+        yield bin_header(value)
         yield value
     else:
         yield _nested(value)
 
 
-def _bin_header(value: bytes) -> bytes:
+def bin_header(value: bytes) -> bytes:
+    """What msgpack has in front of large bytes."""
     if len(value) > MOST_BYTES:
         raise ValueError(f"it holds {len(value)} bytes in one piece, and msgpack takes {MOST_BYTES}")
     return struct.pack(">BI", _BIN32, len(value))
 
 
-def pack_calls(rows: Sequence[bytes], calls: Sequence[str]) -> bytes:
-    """A chunk of packed argument lists, each with the id of its call: `busfn.protocol.arguments.Inputs`."""
-    packer = _Packer(autoreset=False)
-    packer.pack_map_header(2)
-    packer.pack("calls")
-    packer.pack(calls)
-    packer.pack("rows")
-    return cast(bytes, packer.bytes()) + pack_items(rows)
+def snapshot(value: object) -> object:
+    """A value that stays as it is now: ``value`` itself, or a copy. None when it has to be encoded for that, because it
+    is no scalar and no small list, tuple or dict of scalars; or is None."""
+    kind = type(value)
+    if kind in SCALARS:
+        return value
+    if kind is dict:
+        copied = cast("dict[object, object]", value).copy()
+        flat = len(copied) <= MOST_COPIED and SCALARS.issuperset(map(type, copied))
+        return copied if flat and SCALARS.issuperset(map(type, copied.values())) else None
+    if kind is list or kind is tuple:
+        items = cast("Sequence[object]", value)[:]
+        return items if len(items) <= MOST_COPIED and SCALARS.issuperset(map(type, items)) else None
+    return None
+
+
+def pack_map(items: Mapping[str, bytes]) -> bytes:
+    """A map of packed values."""
+    parts = [_Packer().pack_map_header(len(items))]
+    for name, packed in items.items():
+        parts += (_Packer().pack(name), packed)
+    return b"".join(parts)
+
+
+def pack_bytes(data: bytes) -> bytes:
+    """``data`` as a packed value."""
+    return cast(bytes, _Packer(buf_size=FIRST_BUFFER).pack(data)) if len(data) <= LARGE else bin_header(data) + data
 
 
 def pack_items(items: Sequence[bytes]) -> bytes:
@@ -122,68 +152,16 @@ def is_array(data: bytes) -> bool:
     return data[0] & 0xF0 == 0x90 or data[0] in (0xDC, 0xDD)
 
 
-def unpack(data: bytes) -> Any:
-    """Plain data from bytes that anybody may have sent. Raises `ProtocolError`."""
-    return _unpack(data, 0)
-
-
-def unpack_apart(head: bytes, end: bytes) -> Any:
-    """`unpack` for two parts. When the second one is just the bytes at the end of the value, they are not copied."""
-    header = _bin_header(end) if len(end) <= MOST_BYTES else b""
-    if not header or not head.endswith(header):
-        return unpack(head + end)
-    taken: list[bytes] = []
-
-    def read_ext(code: int, inner: bytes) -> Any:
-        if code != _APART:
-            return _from_ext(code, inner, 1)
-        taken.append(end)
-        return end
-
-    try:
-        value = _read(head.removesuffix(header) + _PLACE, read_ext)
-    except ProtocolError:  # what looks like their length is something else
-        return unpack(head + end)
-    return value if len(taken) == 1 else unpack(head + end)
-
-
-def _unpack(data: bytes, depth: int) -> Any:
-    """Each extension inside another takes tens of KiB of C stack: Python's own limit would come too late."""
-    if depth > MAX_DEPTH + 1:
-        raise ProtocolError("this msgpack is nested too deeply")
-
-    def read_ext(code: int, inner: bytes) -> Any:
-        return _from_ext(code, inner, depth + 1)
-
-    return _read(data, read_ext)
-
-
-def _read(data: bytes, read_ext: Callable[[int, bytes], Any]) -> Any:
-    try:
-        return _unpackb(
-            data,
-            ext_hook=read_ext,
-            strict_map_key=False,
-            raw=False,
-            unicode_errors="surrogatepass",
-            timestamp=3,
-        )
-    except ProtocolError:
-        raise
-    except Exception as error:  # the C decoder raises many classes; all mean the same here
-        raise ProtocolError(f"this is not valid msgpack: {type(error).__name__}: {error}") from None
-
-
 def _scan(value: object, depth: int) -> None:
     kind = type(value)
-    if kind in _SCALARS:
+    if kind in SCALARS:
         return
     if kind in _OPAQUE:
         _scan_zone(value)
     elif depth > MAX_DEPTH:
         raise NotPlain("", f"{kind.__name__}, nested more than {MAX_DEPTH} levels deep")
     elif kind in _SEQUENCES:
-        if not _SCALARS.issuperset(map(type, cast("Iterable[Any]", value))):
+        if not SCALARS.issuperset(map(type, cast("Iterable[Any]", value))):
             _scan_items(cast("Iterable[Any]", value), lambda i: f"[{i}]", depth)
     elif kind is dict:
         mapping = cast("dict[Any, Any]", value)
@@ -194,10 +172,10 @@ def _scan(value: object, depth: int) -> None:
 
 
 def _scan_items(items: Iterable[Any], where: Callable[[int], str], depth: int) -> None:
-    if _SCALARS.issuperset(map(type, items)):
+    if SCALARS.issuperset(map(type, items)):
         return
     for i, item in enumerate(items):
-        if type(item) in _SCALARS:
+        if type(item) in SCALARS:
             continue
         try:
             _scan(item, depth + 1)
@@ -222,16 +200,6 @@ def _short(key: object) -> str:
     except ValueError:  # a number of thousands of digits
         return "..."
     return text if len(text) <= MOST_KEY else f"{text[:MOST_KEY]}..."
-
-
-# Extension types. Codes are part of the wire format: never reuse one.
-_TUPLE, _SET, _FROZENSET, _BIGINT, _COMPLEX = 1, 2, 3, 4, 5
-_DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID = 6, 7, 8, 9, 10, 11
-
-_APART = 127
-"""Never sent: stands for bytes that are apart, while what is around them is read."""
-_PLACE = bytes((0xC7, 0, _APART))
-"""An extension without content."""
 
 
 def _to_ext(value: Any) -> msgpack.ExtType:
@@ -260,72 +228,31 @@ def _zone_out(zone: dt.tzinfo | None) -> str | float | None:
     return cast(dt.timezone, zone).utcoffset(None).total_seconds()
 
 
-def _zone_in(zone: object) -> dt.tzinfo | None:
-    if zone is None:
-        return None
-    if isinstance(zone, str):
-        return zoneinfo.ZoneInfo(zone)
-    return dt.timezone(dt.timedelta(seconds=cast(float, zone)))
-
-
 def _datetime_out(value: dt.datetime) -> bytes:
     return _nested([value.replace(tzinfo=None, fold=0).isoformat(), value.fold, _zone_out(value.tzinfo)])
-
-
-def _datetime_in(fields: Any) -> dt.datetime:
-    text, fold, zone = fields
-    return dt.datetime.fromisoformat(text).replace(fold=fold, tzinfo=_zone_in(zone))
 
 
 def _time_out(value: dt.time) -> bytes:
     return _nested([value.replace(tzinfo=None, fold=0).isoformat(), value.fold, _zone_out(value.tzinfo)])
 
 
-def _time_in(fields: Any) -> dt.time:
-    text, fold, zone = fields
-    return dt.time.fromisoformat(text).replace(fold=fold, tzinfo=_zone_in(zone))
-
-
 def _int_out(value: int) -> bytes:
-    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+    size = value.bit_length() // 8 + 1
+    if size > MAX_INTEGER:
+        raise ValueError(f"an integer of {size} bytes")
+    return value.to_bytes(size, "big", signed=True)
 
 
 _WRITERS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
-    tuple: (_TUPLE, _list_of),
-    set: (_SET, _list_of),
-    frozenset: (_FROZENSET, _list_of),
-    int: (_BIGINT, _int_out),
-    complex: (_COMPLEX, lambda value: _nested([value.real, value.imag])),
-    dt.datetime: (_DATETIME, _datetime_out),
-    dt.date: (_DATE, lambda value: value.isoformat().encode()),
-    dt.time: (_TIME, _time_out),
-    dt.timedelta: (_TIMEDELTA, lambda value: _nested([value.days, value.seconds, value.microseconds])),
-    decimal.Decimal: (_DECIMAL, lambda value: str(value).encode()),
-    uuid.UUID: (_UUID, lambda value: value.bytes),
+    tuple: (ext.TUPLE, _list_of),
+    set: (ext.SET, _list_of),
+    frozenset: (ext.FROZENSET, _list_of),
+    int: (ext.BIGINT, _int_out),
+    complex: (ext.COMPLEX, lambda value: _nested([value.real, value.imag])),
+    dt.datetime: (ext.DATETIME, _datetime_out),
+    dt.date: (ext.DATE, lambda value: value.isoformat().encode()),
+    dt.time: (ext.TIME, _time_out),
+    dt.timedelta: (ext.TIMEDELTA, lambda value: _nested([value.days, value.seconds, value.microseconds])),
+    decimal.Decimal: (ext.DECIMAL, lambda value: str(value).encode()),
+    uuid.UUID: (ext.UUID, lambda value: value.bytes),
 }
-
-_OF_FIELDS: dict[int, Callable[[Any], Any]] = {
-    _TUPLE: tuple,
-    _SET: set,
-    _FROZENSET: frozenset,
-    _COMPLEX: lambda fields: complex(*fields),
-    _DATETIME: _datetime_in,
-    _TIME: _time_in,
-    _TIMEDELTA: lambda fields: dt.timedelta(*fields),
-}
-"""Readers of extensions whose body is msgpack again."""
-
-_OF_BYTES: dict[int, Callable[[bytes], Any]] = {
-    _BIGINT: lambda data: int.from_bytes(data, "big", signed=True),
-    _DATE: lambda data: dt.date.fromisoformat(data.decode()),
-    _DECIMAL: lambda data: decimal.Decimal(data.decode()),
-    _UUID: lambda data: uuid.UUID(bytes=data),
-}
-
-
-def _from_ext(code: int, data: bytes, depth: int) -> Any:
-    if code in _OF_FIELDS:
-        return _OF_FIELDS[code](_unpack(data, depth))
-    if code in _OF_BYTES:
-        return _OF_BYTES[code](data)
-    raise ProtocolError(f"unknown msgpack extension {code}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from functools import cached_property
 from typing import Any, cast
 
-from busfn.context import CurrentInput, enter_input, leave_input
+from busfn.context import CurrentInput, enter_input
 from busfn.errors import FunctionTimeoutError, InputCancellation, InvalidError
 from busfn.protocol.arguments import unpack_arguments
 from busfn.protocol.codecs import Codecs
@@ -61,6 +63,12 @@ class Executor:
         """The input whose body runs, as any thread sees it."""
         self._running_since = 0.0
         self._job: Job | None = None
+        self._call = ""
+        self._calls: Sequence[str] = ()
+        self._first = 0
+        self._path: tuple[str, ...] = ()
+        self._stopped: BaseException | None = None
+        """What the input that runs was interrupted with."""
 
     def overdue(self) -> bool:
         """Whether the body that runs now is over its time; a signal that comes late finds the next input and must not
@@ -69,16 +77,20 @@ class Executor:
         return since > 0 and time.monotonic() - since >= self.spec.timeout
 
     def interruption(self) -> BaseException | None:
-        """What the running body shall be stopped with, if anything."""
-        if self._running_since and self._job is not None and self._job.cancelled:
-            return InputCancellation("the call was cancelled")
-        return InputTimeout() if self.overdue() else None
+        """What the running input shall be stopped with now, if anything. It is told once: what the input makes of it
+        is its own affair, until its worker is killed."""
+        if not self._running_since or self._stopped is not None:
+            return None
+        if self._job is not None and self._job.cancelled:
+            self._stopped = InputCancellation("the call was cancelled")
+        elif self.overdue():
+            self._stopped = InputTimeout()
+        return self._stopped
 
     def interrupt(self) -> None:
-        """From a signal handler on the main thread: stop a body that is over its time or cancelled."""
+        """From a signal handler on the main thread: stop an input that is over its time or cancelled."""
         reason = self.interruption()
         if reason is not None:
-            self._running_since = 0.0
             raise reason
 
     def arguments(self, call: Call) -> Arguments:
@@ -92,14 +104,29 @@ class Executor:
             return self._interface.convert(args, kwargs)
         return args, kwargs
 
-    def begin(self, job: Job, current: CurrentInput) -> None:
-        """An input of this message is started now, and may be interrupted."""
-        self.current = current
+    def take(self, job: Job) -> None:
+        """The inputs that are begun from now on are of this message."""
         self._job = job
+        self._call = job.call.call
+        self._calls = job.calls
+        self._first = job.call.index
+        self._path = (*job.call.path, self.spec.label)
+
+    def begin(self, offset: int) -> None:
+        """In the context of an input: it may be interrupted from now on, until `end`."""
+        if self._calls:
+            current = CurrentInput(self._calls[offset], 0, self._path)
+        else:
+            current = CurrentInput(self._call, self._first + offset, self._path)
+        enter_input(current)
+        self.current = current
+        self._stopped = None
         self._running_since = time.monotonic()
 
     def end(self) -> None:
-        """It is over: what interrupts it comes too late."""
+        """It is over, perhaps with the exception that is being handled: what interrupts it comes too late."""
+        if self.guard.is_child:
+            self.guard.leave(sys.exception())
         self._running_since = 0.0
         self.current = None
 
@@ -115,10 +142,17 @@ class Executor:
         return value
 
     def explained(self, error: BaseException) -> BaseException:
-        """What the caller shall see of an error."""
-        if isinstance(error, InputTimeout):
-            return FunctionTimeoutError(f"{self.spec.label} ran longer than its timeout of {self.spec.timeout:g} s")
-        return error
+        """What the caller shall see of an error: a cancellation that we have not asked for is the body's own."""
+        stopped = self._stopped
+        if stopped is None or not (error is stopped or isinstance(error, asyncio.CancelledError)):
+            return error
+        if isinstance(stopped, InputTimeout):
+            told: BaseException = FunctionTimeoutError(
+                f"{self.spec.label} ran longer than its timeout of {self.spec.timeout:g} s"
+            )
+        else:
+            told = stopped
+        return told.with_traceback(error.__traceback__)
 
     def verdict(self, job: Job, offset: int, error: BaseException) -> float | None:
         """Seconds after which a failed input is tried again, None when its failure counts; the logs tell of it."""
@@ -140,42 +174,3 @@ class Executor:
     def _interface(self) -> Interface:
         """Looked at when the first foreign caller comes; others need none of it."""
         return Interface.of(self.raw)
-
-
-class Body:
-    """Around user code: marks the inputs of one message as running, one after the other.
-
-    ``with body.at(offset): ...``. There is one for each message, because making one for each input would cost as much
-    as a short body does.
-    """
-
-    __slots__ = ("_call", "_executor", "_first", "_job", "_offset", "_path", "_token")
-
-    def __init__(self, executor: Executor, job: Job) -> None:
-        self._executor = executor
-        self._job = job
-        self._call = job.call.call
-        self._first = job.call.index
-        self._path = (*job.call.path, executor.spec.label)
-        self._offset = 0
-
-    def at(self, offset: int) -> Body:
-        """For the input at this offset."""
-        self._offset = offset
-        return self
-
-    def __enter__(self) -> None:
-        calls, offset = self._job.calls, self._offset
-        if calls:
-            current = CurrentInput(calls[offset], 0, self._path)
-        else:
-            current = CurrentInput(self._call, self._first + offset, self._path)
-        self._executor.begin(self._job, current)
-        self._token = enter_input(current)
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        executor = self._executor
-        if executor.guard.is_child:
-            executor.guard.leave(error)
-        executor.end()
-        leave_input(self._token)

@@ -5,46 +5,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextvars import copy_context
 from typing import Any, cast
 
 from busfn.errors import InvalidError
-from busfn_services.worker.executor import Arguments, Body, Executor, InputTimeout
+from busfn_services.worker.executor import Arguments, Executor
 from busfn_services.worker.job import Job
 from busfn_services.worker.outlet import Outlet, StreamClosed
 from busfn_services.worker.port import Port
+from busfn_services.worker.tasks import Tasks
 
 
 def run_generator(executor: Executor, port: Port, job: Job) -> None:
-    """Run a sync generator to its end, or until its consumer leaves."""
+    """Run a sync generator to its end, or until its consumer leaves; all its steps have one context."""
     run, begun = _Run(executor, port, job), time.perf_counter()
     if not job.take(1):  # it was given back
         port.finish(job, 0.0)
         return
-    try:
-        args, kwargs = run.begin()
-        with Body(executor, job):
-            run.drive(run.iterator(args, kwargs))
-        run.end()
-    except BaseException as error:
-        run.fail(error)
+    copy_context().run(run.run)
     port.finish(job, executor.measured(time.perf_counter() - begun, 1))
 
 
-async def arun_generator(executor: Executor, port: Port, job: Job) -> None:
-    """Run an async generator to its end, or until its consumer leaves."""
+async def arun_generator(executor: Executor, port: Port, job: Job, tasks: Tasks) -> None:
+    """Run an async generator to its end, or until its consumer leaves, in a task of its own."""
     run, begun = _Run(executor, port, job), time.perf_counter()
     if not job.take(1):  # it was given back
         port.finish(job, 0.0)
         return
-    try:
-        args, kwargs = run.begin()
-        with Body(executor, job):
-            await run.adrive(run.aiterator(args, kwargs))
-        run.end()
-    except asyncio.CancelledError:
-        run.fail(InputTimeout())
-    except BaseException as error:
-        run.fail(error)
+    await tasks.run(run.arun())
     port.finish(job, executor.measured(time.perf_counter() - begun, 1))
 
 
@@ -57,10 +45,35 @@ class _Run:
         self._job = job
         self._outlet: Outlet = job.outlet or Outlet(executor.codecs, job.call, "")
 
-    def begin(self) -> Arguments:
+    def run(self) -> None:
+        try:
+            try:
+                args, kwargs = self._begin()
+                self.drive(self.iterator(args, kwargs))
+            finally:
+                self._executor.end()
+            self.end()
+        except BaseException as error:
+            self.fail(error)
+
+    async def arun(self) -> None:
+        try:
+            try:
+                args, kwargs = self._begin()
+                await self.adrive(self.aiterator(args, kwargs))
+            finally:
+                self._executor.end()
+            self.end()
+        except BaseException as error:
+            self.fail(error)
+
+    def _begin(self) -> Arguments:
+        """Its clock runs from before its arguments are decoded until its last item is encoded."""
+        self._port.started(self._job, 1)
+        self._executor.take(self._job)
+        self._executor.begin(0)
         arguments = self._executor.arguments(self._job.call)
         self._job.decoded()
-        self._port.started(self._job, 1)
         return arguments
 
     def iterator(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from typing import Any, Protocol
 
-from busfn.errors import Error, InvalidError
-from busfn.protocol.arguments import Inputs
-from busfn.protocol.envelope import SHORT, Answer, Call
+from busfn.errors import InvalidError
+from busfn.protocol.chunks import Inputs
+from busfn.protocol.codecs import Payload
+from busfn.protocol.codecs.msgpack import SCALARS, snapshot
+from busfn.protocol.envelope import SHORT, Answer
 from busfn_services.flight import Kind
 from busfn_services.worker.executor import Arguments, Executor
 from busfn_services.worker.job import Job
@@ -19,15 +22,21 @@ SLICE = 0.001
 HOLD = 0.020
 """Seconds a finished result of a chunk may wait for the ones after it."""
 
-Input = tuple[int, Arguments]
-"""An offset into the message, and what to call the function with."""
-
 
 class Run(Protocol):
-    """What a driver does with a message."""
+    """What a driver does with a message. An input is known by its offset."""
 
-    def inputs(self) -> Iterator[Input]:
+    def inputs(self) -> Iterator[int]:
         """Inputs to call, marked as started when they are handed out."""
+        ...
+
+    @property
+    def arguments(self) -> Callable[[int], Arguments]:
+        """What to call the function with. Raises what decoding raises, which is that input's failure."""
+        ...
+
+    def frozen(self, value: Any) -> Any:
+        """What the function has returned, as it is now, for `succeeded`. Raises what cannot be sent."""
         ...
 
     def succeeded(self, offset: int, value: Any) -> None: ...
@@ -52,26 +61,28 @@ class Single:
         self._executor = executor
         self._port = port
         self._job = job
-        self._begun = time.perf_counter()
+        self._begun = self._ended = 0.0
         self._done = 0
         self._answers: Sequence[Answer] = ()
 
-    def inputs(self) -> Iterator[Input]:
-        if not self._job.take(1):
-            return
-        self._done = 1
-        try:
-            arguments = self._executor.arguments(self._job.call)
-        except BaseException as error:
-            self.failed(0, error)
-            return
-        self._job.decoded()
-        self._port.started(self._job, 1)
-        self._begun = time.perf_counter()
-        yield 0, arguments
+    def inputs(self) -> Iterator[int]:
+        if self._job.take(1):
+            self._done = 1
+            self._port.started(self._job, 1)
+            yield 0
 
-    def succeeded(self, offset: int, value: Any) -> None:
-        took = time.perf_counter() - self._begun
+    def arguments(self, offset: int) -> Arguments:
+        arguments = self._executor.arguments(self._job.call)
+        self._job.decoded()
+        self._begun = time.perf_counter()
+        return arguments
+
+    def frozen(self, value: Any) -> Payload:
+        self._ended = time.perf_counter()
+        return self._executor.answers.encoded(self._job.call, self._executor.refuse_unsendable(value))
+
+    def succeeded(self, offset: int, value: Payload) -> None:
+        took = self._ended - self._begun
         if self._job.kind is not Kind.JOB and not (self._executor.joinable and took < SHORT):
             took = 0.0  # to the caller of a single call it only says that further ones may come together
         self._answers = (self._executor.answers.value(self._job.call, value, took),)
@@ -90,37 +101,81 @@ class Single:
         return self._done, self._answers
 
 
-class Chunk:
-    """A message with many inputs: finished results leave together, but none waits longer than `HOLD`."""
+class Together:
+    """What is common to messages with many inputs: they are opened as the first of them, and decoded one by one."""
 
     def __init__(self, executor: Executor, port: Port, job: Job) -> None:
         self._executor = executor
         self._port = port
         self._job = job
+        self.arguments: Callable[[int], Arguments] = _unopened
+        self._inputs: Inputs | None = None
+
+    def opened(self, started: range) -> Inputs | None:
+        """The inputs, of which some were started; None when they cannot be told apart, and all of them were answered
+        with the reason."""
+        executor, call = self._executor, self._job.call
+        try:
+            try:
+                inputs = copy_context().run(self._open, started.start)
+            finally:
+                executor.end()
+            self._inputs, self.arguments = inputs, inputs.arguments
+        except BaseException as error:
+            rest = self._job.take(self._job.remaining)
+            count = len(started) + len(rest)
+            told = executor.explained(error)
+            executor.verdict(self._job, started.start, told)
+            failure = executor.answers.failure(call, call.index + started.start, told, count)
+            self._port.answer(self._job, failure)
+        return self._inputs
+
+    def _open(self, offset: int) -> Inputs:
+        """Old messages are pickled as a whole, so this may run users' code, too."""
+        self._executor.begin(offset)
+        call, spec = self._job.call, self._executor.spec
+        inputs = Inputs(self._executor.codecs, call.payload, call.scope(spec.app, spec.name))
+        if len(inputs) != call.count:
+            raise InvalidError(f"a message announces {call.count} inputs and holds {len(inputs)}")
+        return inputs
+
+
+class Chunk(Together):
+    """A message with many inputs: finished results leave together, but none waits longer than `HOLD`."""
+
+    def __init__(self, executor: Executor, port: Port, job: Job) -> None:
+        super().__init__(executor, port, job)
         self._values: list[Any] = []
         self._first = job.begin
         self._since = time.monotonic()
         self._done = 0
         self._upto = job.begin
+        mean = executor.mean
+        self._at_once = not mean or mean > HOLD / 2
+        """The next input may take long: a result must not wait for it."""
 
-    def inputs(self) -> Iterator[Input]:
-        inputs = inputs_of(self._executor, self._port, self._job)
-        if inputs is None:
-            return
-        self._job.decoded()
-        rows, kwargs = list(inputs), inputs.kwargs
+    def inputs(self) -> Iterator[int]:
         while offsets := self._job.take(self._slice_size()):
             self._upto = offsets.stop
             self._port.started(self._job, self._upto)
-            for offset in offsets:
-                yield offset, (rows[offset], kwargs)
+            if self._inputs is None:
+                if self.opened(offsets) is None:
+                    return
+                self._job.decoded()
+            yield from offsets
             self._done += len(offsets)
             self._port.ended(self._job)  # what others shall take may come back late: until then nothing runs
 
+    def frozen(self, value: Any) -> Any:
+        if type(value) in SCALARS:
+            return value
+        if (copied := snapshot(value)) is not None:
+            return copied
+        return self._executor.answers.encoded(self._job.call, self._executor.refuse_unsendable(value))
+
     def succeeded(self, offset: int, value: Any) -> None:
         self._values.append(value)
-        mean = self._executor.mean
-        if not mean or mean > HOLD / 2 or time.monotonic() - self._since > HOLD:  # the next one may take long
+        if self._at_once or time.monotonic() - self._since > HOLD:
             self._flush()
             self._port.started(self._job, self._upto)  # the next input's time starts now, not with the slice
 
@@ -148,10 +203,8 @@ class Chunk:
 
     def _answers(self, values: list[Any], took: float) -> list[Answer]:
         """One for all that goes to a caller; one for each that is stored."""
-        build, call = self._executor.answers, self._job.call
-        if not self._job.durable:
-            return build.block(call, self._first, values, took)
-        return [build.value(call, value, took, self._first + i) for i, value in enumerate(values)]
+        build = self._executor.answers.singles if self._job.durable else self._executor.answers.block
+        return build(self._job.call, self._first, values, took)
 
     def _flush(self) -> None:
         if answers := self._collected():
@@ -169,32 +222,30 @@ class Chunk:
         return answers
 
 
-class Joint:
+class Joint(Together):
     """A message with calls of their own: none of them is started before it runs, and results can leave at any time."""
 
     def __init__(self, executor: Executor, port: Port, job: Job) -> None:
-        self._executor = executor
-        self._port = port
-        self._job = job
+        super().__init__(executor, port, job)
         self._begun = time.perf_counter()
         self._done = 0
 
-    def inputs(self) -> Iterator[Input]:
-        inputs = inputs_of(self._executor, self._port, self._job)
-        if inputs is None:
-            return
-        self._job.calls = inputs.calls or ()
-        rows, kwargs = list(inputs), inputs.kwargs
+    def inputs(self) -> Iterator[int]:
         while offsets := self._job.take(1):
             self._port.started(self._job, offsets.stop)
-            yield offsets.start, (rows[offsets.start], kwargs)
+            if self._inputs is None:
+                if (inputs := self.opened(offsets)) is None:
+                    return
+                self._job.calls = inputs.calls or ()
+                self._executor.take(self._job)
+            yield offsets.start
             self._done += 1
 
-    def succeeded(self, offset: int, value: Any) -> None:
-        try:
-            self._job.add_ready(offset, self._executor.answers.result(self._job.call, value, offset))
-        except Error as error:
-            self.failed(offset, error)
+    def frozen(self, value: Any) -> Payload:
+        return self._executor.answers.encoded(self._job.call, self._executor.refuse_unsendable(value))
+
+    def succeeded(self, offset: int, value: Payload) -> None:
+        self._job.add_ready(offset, value)
 
     def failed(self, offset: int, error: BaseException) -> None:
         call = self._job.call
@@ -213,21 +264,5 @@ class Joint:
         return self._executor.answers.joined(self._job.call, self._job.take_ready(), took)
 
 
-def inputs_of(executor: Executor, port: Port, job: Job) -> Inputs | None:
-    """The inputs of a message; None when they cannot be read, and all of them were answered with the reason."""
-    call = job.call
-    try:
-        return _decode(executor, call)
-    except BaseException as error:  # decoding may run users' code
-        offsets = job.take(job.remaining)
-        executor.verdict(job, offsets.start, error)
-        port.answer(job, executor.answers.failure(call, call.index + offsets.start, error, len(offsets)))
-        return None
-
-
-def _decode(executor: Executor, call: Call) -> Inputs:
-    spec = executor.spec
-    inputs = Inputs.unpack(executor.codecs.decode(call.payload, scope=call.scope(spec.app, spec.name)))
-    if len(inputs) != call.count:
-        raise InvalidError(f"a message announces {call.count} inputs and holds {len(inputs)}")
-    return inputs
+def _unopened(offset: int) -> Arguments:
+    raise AssertionError("inputs are handed out when their message has been opened")

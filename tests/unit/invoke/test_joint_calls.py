@@ -15,7 +15,8 @@ from busfn.invoke.conversation import Switchboard
 from busfn.invoke.direct import Direct
 from busfn.invoke.joint import MOST_BODY, MOST_CALLS, joinable, most_together
 from busfn.invoke.link import Link
-from busfn.protocol.arguments import Inputs, pack_arguments
+from busfn.protocol.arguments import pack_arguments
+from busfn.protocol.chunks import Inputs
 from busfn.protocol.codecs import Codecs, Payload
 from busfn.protocol.envelope import Answer, Call, Status, read_call
 from busfn.protocol.failure import encode_failure
@@ -66,7 +67,8 @@ class Worker:
 
 
 def numbers(call: Call) -> list[int]:
-    return [row[0] for row in Inputs.unpack(CODECS.decode(call.payload, scope=""))]
+    inputs = Inputs(CODECS, call.payload, "")
+    return [inputs.arguments(place)[0][0] for place in range(len(inputs))]
 
 
 def plain(value: object) -> Payload:
@@ -122,7 +124,7 @@ def acquainted(caller: Caller) -> Caller:
 def test_calls_of_one_turn_are_one_message_with_their_ids(acquainted: Caller) -> None:
     assert acquainted.results(*map(call_of, range(1, 6))) == [2, 4, 6, 8, 10]
     [call] = acquainted.worker.calls
-    assert Inputs.unpack(CODECS.decode(call.payload, scope="")).calls == [f"call{n}" for n in range(1, 6)]
+    assert Inputs(CODECS, call.payload, "").calls == [f"call{n}" for n in range(1, 6)]
 
 
 def test_before_the_first_answer_they_go_alone(caller: Caller) -> None:

@@ -14,7 +14,8 @@ import pytest
 from mutations import Frame, mutate
 
 from busfn.errors import DeserializationError, ProtocolError
-from busfn.protocol.arguments import Inputs, pack_arguments, unpack_arguments
+from busfn.protocol.arguments import pack_arguments, unpack_arguments
+from busfn.protocol.chunks import ChunkWriter, Inputs
 from busfn.protocol.codecs import JSON, PICKLE, BlobRef, Codecs, Payload
 from busfn.protocol.codecs.msgpack import pack
 from busfn.protocol.control import cancel_headers, credit_headers, read_control
@@ -71,8 +72,18 @@ def open_call(headers: dict[str, str], body: bytes) -> object:
     call.headers()
     if not call.payload.content_type:
         return call
-    value = SIGNED.decode(call.payload, scope=call.scope("app", "f"))
-    return Inputs.unpack(value) if call.count else unpack_arguments(value)
+    scope = call.scope("app", "f")
+    return all_inputs(call.payload, scope) if call.count else unpack_arguments(SIGNED.decode(call.payload, scope=scope))
+
+
+def chunk_of(rows: list[tuple[Any, ...]], kwargs: dict[str, Any], scope: str, *, uniform: bool = True) -> Payload:
+    writer = ChunkWriter(SIGNED, kwargs, uniform=uniform)
+    return writer.chunk([writer.freeze(row) for row in rows], scope)
+
+
+def all_inputs(payload: Payload, scope: str) -> list[object]:
+    inputs = Inputs(SIGNED, payload, scope)
+    return [inputs.arguments(place) for place in range(len(inputs))]
 
 
 def open_answer(headers: dict[str, str], body: bytes) -> object:
@@ -94,15 +105,16 @@ def open_failure(headers: dict[str, str], body: bytes) -> object:
 
 
 def open_chunk(headers: dict[str, str], body: bytes) -> object:
-    chunk = Inputs.unpack(SIGNED.decode(Payload(content_type=headers["Content-Type"], body=body), scope="s"))
-    return list(chunk)
+    signature = headers.get("Busfn-Signature", "")
+    return all_inputs(Payload(content_type=headers["Content-Type"], body=body, signature=signature), "s")
 
 
 def frames() -> list[tuple[Frame, Read]]:
     scope = "call app.f c1 0"
     arguments = SIGNED.encode(pack_arguments([1, "two", RICH], {"key": (3,)}), scope=scope)
-    chunk = SIGNED.encode(Inputs([[1, 2, 3], ["a", "b", "c"]], None, {"k": 1}).pack(), scope=scope)
-    rows = SIGNED.encode(Inputs(None, [[1], [2, 3], []], {}).pack(), scope=scope)
+    chunk = chunk_of([(1, "a"), (2, "b"), (3, "c")], {"k": [1]}, scope)
+    rows = chunk_of([(1,), ([[2]], 3), ()], {}, scope, uniform=False)
+    opaque_rows = chunk_of([(1,), (Opaque(), 3)], {"k": Opaque()}, "s", uniform=False)
     pickled = SIGNED.encode([Opaque()], scope=scope)
     json = Payload(content_type=JSON, body=b'{"args": [1, 2.5e3, "\\u00e9\\ud800", null], "kwargs": {"a": [true]}}')
     blob = BlobRef(name="b1", size=10**6, chunks=2, sha256="ab" * 32)
@@ -137,7 +149,10 @@ def frames() -> list[tuple[Frame, Read]]:
         (({"Status": "503"}, b""), open_control),
         (({"Content-Type": known.content_type}, known.body), open_failure),
         (({"Content-Type": chunk.content_type}, chunk.body), open_chunk),
-        (({"Content-Type": JSON}, b'{"rows": [[1], ["a"]], "kwargs": {"b": null}}'), open_chunk),
+        (
+            ({"Content-Type": opaque_rows.content_type, "Busfn-Signature": opaque_rows.signature}, opaque_rows.body),
+            open_chunk,
+        ),
     ]
 
 
@@ -156,7 +171,7 @@ def test_a_hundred_thousand_changed_frames_raise_nothing_else():
         frame, read = originals[i % len(originals)]
         headers, body = mutate(source, frame, others)
         if read in (open_failure, open_chunk):
-            headers = {"Content-Type": frame[0]["Content-Type"]}
+            headers = frame[0]
         try:
             read(headers, body)
         except (ProtocolError, DeserializationError):
@@ -214,15 +229,15 @@ def test_failures_with_parts_of_wrong_types_raise_nothing_else():
 
 def test_chunks_with_parts_of_wrong_types_raise_nothing_else():
     source = random.Random(8)
-    originals = [Inputs([[1, 2], [3, 4]], None, {"a": 1}).pack(), Inputs(None, [[1], [2, 3]], {"a": 1}).pack()]
+    originals = [{"columns": [[1, 2], [3, 4]], "kwargs": {"a": 1}}, {"rows": [[1], [2, 3]], "kwargs": {"a": 1}}]
     unpacked = 0
     for i in range(5000):
         value = replace_somewhere(source, originals[i % 2])
         try:
-            chunk = Inputs.unpack(value)
+            inputs = all_inputs(SIGNED.encode(value, scope="s"), "s")
         except ProtocolError:
             continue
-        assert len(list(chunk)) == len(chunk)
+        assert all(isinstance(args, tuple) and isinstance(kwargs, dict) for args, kwargs in inputs)
         unpacked += 1
     assert unpacked > 500
 

@@ -24,9 +24,8 @@ from busfn.protocol.codecs.msgpack import (
     NotPlain,
     pack,
     pack_apart,
-    unpack,
-    unpack_apart,
 )
+from busfn.protocol.codecs.unpacking import unpack, unpack_apart
 
 zones = st.one_of(
     st.none(),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busfn.protocol.codecs import MSGPACK, PICKLE, Codecs, Payload, msgpack
+from busfn.errors import ProtocolError
+from busfn.protocol.codecs import MSGPACK, PICKLE, PICKLES, Codecs, Payload, msgpack, pickle
+from busfn.protocol.codecs.extensions import MAX_INTEGER
 from busfn.protocol.envelope import Call
 from busfn_services.worker.answers import MOST_BLOCK, AnswerBuilder, blocks_of
 
@@ -17,7 +20,7 @@ def plain(offset: int, size: int = 1) -> tuple[int, Payload]:
 
 
 def pickled(offset: int) -> tuple[int, Payload]:
-    return offset, Payload(content_type=PICKLE, body=b"p", signature="s")
+    return offset, Payload(content_type=PICKLE, body=pickle.dumps(offset))
 
 
 def offsets(results: list[tuple[int, Payload]]) -> list[list[int]]:
@@ -32,8 +35,8 @@ def test_a_gap_divides() -> None:
     assert offsets([plain(0), plain(1), plain(3)]) == [[0, 1], [3]]
 
 
-def test_a_pickle_stands_alone() -> None:
-    assert offsets([plain(0), pickled(1), pickled(2), plain(3), plain(4)]) == [[0], [1], [2], [3, 4]]
+def test_pickles_do_not_go_with_plain_values() -> None:
+    assert offsets([plain(0), pickled(1), pickled(2), plain(3), plain(4)]) == [[0], [1, 2], [3, 4]]
 
 
 def test_a_large_value_stands_alone_and_many_small_ones_are_divided() -> None:
@@ -54,6 +57,32 @@ def test_blocks_hold_the_values_in_order(values: list[object]) -> None:
     assert [answer.index for answer in answers] == ([100] if values else [])
 
 
-def test_a_pickled_result_is_answered_as_a_single_value() -> None:
-    [answer] = AnswerBuilder(Codecs(), "w").joined(CALL, [pickled(7)], 0.1)
-    assert (answer.index, answer.count, answer.payload.signature) == (107, 0, "s")
+def test_pickled_results_are_signed_together() -> None:
+    codecs = Codecs(key=b"key")
+    [answer] = AnswerBuilder(codecs, "w").joined(CALL, [pickled(7), pickled(8)], 0.1)
+    assert (answer.index, answer.count, answer.payload.content_type) == (107, 2, PICKLES)
+    assert codecs.decode(answer.payload, scope=answer.scope()) == [7, 8]
+    with pytest.raises(ProtocolError, match="wrong signature"):
+        codecs.decode(answer.payload, scope="answer c 108")
+
+
+def test_of_results_that_cannot_all_be_sent_the_others_are() -> None:
+    huge = 1 << (8 * MAX_INTEGER)
+    answers = AnswerBuilder(Codecs(), "w").block(CALL, 3, [1, huge, "a", [2]], 0.1)
+    assert [(answer.index, answer.count, answer.code) for answer in answers] == [
+        (103, 1, 0),
+        (104, 1, 500),
+        (105, 2, 0),
+    ]
+    assert "integer" in answers[1].text
+    assert Codecs().decode(answers[2].payload, scope="") == ["a", [2]]
+
+
+def test_singles_hold_what_was_encoded_and_what_was_not() -> None:
+    codecs = Codecs(key=b"key")
+    builder = AnswerBuilder(codecs, "w")
+    values = [1, builder.encoded(CALL, [[2]]), builder.encoded(CALL, object), 1 << (8 * MAX_INTEGER)]
+    answers = builder.singles(CALL, 0, values, 0.1)
+    assert [(answer.index, answer.count) for answer in answers] == [(100 + i, 0) for i in range(4)]
+    opened = [codecs.decode(answer.payload, scope=answer.scope()) for answer in answers]
+    assert opened == [1, [[2]], object, 1 << (8 * MAX_INTEGER)]
