@@ -13,11 +13,26 @@ _NOISE_BYTES = 10
 _NOISE_DIGITS = 2 * _NOISE_BYTES
 _VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 _AT_ONCE = 256
+_FIRST = 1_577_836_800.0
+"""Unix seconds before which no id was made."""
+_SKEW = 24 * 3600.0
+"""Seconds by which clocks may differ."""
 
 
 def call_id_of(*parts: str) -> CallId:
     """The id that these texts always give: 32 hex digits of a SHA-256."""
     return CallId(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32])
+
+
+def made_at(call: str, now: float) -> float:
+    """When a call id was made, in unix seconds; 0 for one that does not tell, as those of idempotency keys."""
+    if len(call) != 32 or call[12] != "7" or call[16] not in "89ab":
+        return 0.0
+    try:
+        seconds = int(call[:12], 16) / 1000
+    except ValueError:
+        return 0.0
+    return seconds if _FIRST < seconds < now + _SKEW else 0.0
 
 
 class CallIds:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from busfn.bus.base import Bus
 from busfn.bus.stores import Stored
 from busfn.errors import ProtocolError
+from busfn.invoke.moments import stored_at
 from busfn.printable import text_lines
 from busfn.protocol import headers
 from busfn.protocol.subjects import Subjects
@@ -187,10 +188,10 @@ def lines_of(stored: Stored, subjects: Subjects) -> Iterator[LogLine]:
     """
     address = subjects.parse(stored.subject)
     given = stored.headers
-    time, index = given.get(headers.TIME, ""), given.get(headers.INDEX, "")
+    index = given.get(headers.INDEX, "")
     for text in text_lines(stored.body):
         yield LogLine(
-            time=int(time) / 1000 if _is_number(time) else stored.time,
+            time=stored_at(given) or stored.time,
             app=address.app,
             function=address.function,
             call=address.rest[0],

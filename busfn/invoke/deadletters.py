@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from busfn.bus.base import Bus, Message
 from busfn.errors import NotFoundError, ProtocolError
+from busfn.ids import made_at
 from busfn.invoke.link import Link
+from busfn.invoke.moments import stored_at
 from busfn.invoke.payloads import fetch, hold, let_go, sweep
 from busfn.protocol import headers as h
 from busfn.protocol.border import CallId, one_line, parse_call_id
@@ -39,6 +41,10 @@ class DeadLetter:
     attempts: int
     crashes: int
     """Workers that were lost while running it."""
+    queued_at: float = 0.0
+    """When its call was made, in unix seconds; 0 when that is not known."""
+    ended_at: float = 0.0
+    """When it was given up, in unix seconds; 0 when that is not known."""
 
     @property
     def id(self) -> str:
@@ -74,11 +80,14 @@ class DeadLetters:
         self._stream = link.subjects.stream("DEAD")
 
     async def find(self, wanted: Filter) -> list[DeadLetter]:
-        """All that the filter takes, oldest call first."""
+        """All that the filter takes: the call first whose input was given up last, and its inputs in order."""
         subjects = await self._link.bus.queues.subjects(self._stream, self._link.subjects.all_of("dead"))
         letters = [await self._read(subject) for subject in subjects]
         found = [letter for letter in letters if letter is not None and wanted.takes(letter)]
-        return sorted(found, key=lambda letter: (letter.call, letter.index))
+        last: dict[str, float] = {}
+        for letter in found:
+            last[letter.call] = max(letter.ended_at, last.get(letter.call, 0.0))
+        return sorted(found, key=lambda letter: (-last[letter.call], letter.call, letter.index))
 
     async def traceback(self, letter: DeadLetter) -> str:
         """The last traceback, as far as it is still kept."""
@@ -162,4 +171,6 @@ def _letter(address: Address, stored: Message) -> DeadLetter:
         error=one_line(text, MOST_TEXT),
         attempts=attempts,
         crashes=crashes,
+        queued_at=made_at(address.rest[0], time.time()),
+        ended_at=stored_at(stored.headers),
     )

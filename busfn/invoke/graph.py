@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from busfn.bus.base import Message
 from busfn.errors import Error, NotFoundError, ProtocolError
+from busfn.ids import made_at
 from busfn.invoke.durable import CallRef
 from busfn.invoke.link import Link
+from busfn.invoke.moments import Times, stored_at, times_of
 from busfn.invoke.stored import read_size
 from busfn.protocol.border import MAX_INDEX, is_number, parse_number
 from busfn.protocol.envelope import Answer, Status, read_answer
@@ -29,6 +32,11 @@ MOST_INPUTS = 1000
 """Inputs of one call that a graph shows."""
 DEEPEST = 32
 PAGE = 500
+LOOKED_AT = 20
+"""Results of one call that tell when it ran."""
+
+Ran = tuple[Answer, Times]
+"""What became of an input, and when it ran."""
 
 
 class InputStatus(IntEnum):
@@ -54,6 +62,13 @@ class InputInfo:
     function_name: str = ""
     module_name: str = ""
     """Empty while it has no result."""
+    queued_at: float = 0.0
+    """When its call was made, in unix seconds; 0 for what is not known, here and below."""
+    started_at: float = 0.0
+    """When its last attempt was started; known once it has a result."""
+    ended_at: float = 0.0
+    attempts: int = 0
+    """Attempts that ended with its result or before; 0 while it has none."""
     children: tuple[InputInfo, ...] = ()
 
 
@@ -70,6 +85,15 @@ class CallSummary:
     """Inputs that have ended."""
     failed: int
     """Of these, those that failed."""
+    inputs: int = 1
+    queued_at: float = 0.0
+    """When it was made, in unix seconds; 0 for what is not known, here and below."""
+    started_at: float = 0.0
+    """When the first of its inputs was started, as far as it is known; of many inputs, 20 are looked at."""
+    ended_at: float = 0.0
+    """When the last of its inputs ended; 0 while some are queued or run."""
+    attempts: int = 0
+    """Most attempts that one of its inputs took."""
 
 
 @dataclass(slots=True)
@@ -78,8 +102,12 @@ class _Tally:
     call: str
     queued: bool = False
     cancelled: bool = False
-    results: int = 0
+    indexes: list[int] = field(default_factory=list[int])
     failed: int = 0
+    sized: bool = False
+    inputs: int = 1
+    made: float = 0.0
+    times: list[Times] = field(default_factory=list[Times])
 
 
 class Graphs:
@@ -94,7 +122,7 @@ class Graphs:
         subjects, queues = self._link.subjects, self._link.bus.queues
         size = await queues.latest(self._results, subjects.size(target.app, target.function, call))
         count = min(MOST_INPUTS, 1 if size is None else read_size(size.body))
-        answers = await self._answers(target, call, count)
+        answers = await self._answers(target, call, range(count))
         cancelled = (
             await queues.latest(self._results, subjects.cancelled(target.app, target.function, call)) is not None
         )
@@ -104,11 +132,18 @@ class Graphs:
             for index in range(count)
         ]
 
+    async def input(self, target: Target, call: str, index: int) -> InputInfo:
+        """One input of a call, without what it has spawned."""
+        answers = await self._answers(target, call, range(index, index + 1))
+        return _info(target, call, index, answers.get(index), False, ())
+
     async def calls(self, app: str, function: str, limit: int) -> list[CallSummary]:
         """The newest calls, newest first; empty texts mean all."""
         tallies = [one for one in (await self._tally(app)).values() if function in ("", one.target.function)]
-        newest = sorted(tallies, key=lambda one: one.call, reverse=True)
-        return [_summary(one) for one in newest[:limit]]
+        await self._date(tallies)
+        newest = sorted(tallies, key=lambda one: (one.made, one.call), reverse=True)[:limit]
+        await self._detail(newest)
+        return [_summary(one) for one in newest]
 
     async def _below(self, children: Iterable[CallRef], depth: int) -> tuple[InputInfo, ...]:
         if depth >= DEEPEST:
@@ -130,11 +165,12 @@ class Graphs:
             children.sort(key=lambda one: one.call)
         return found
 
-    async def _answers(self, target: Target, call: str, count: int) -> dict[int, Answer]:
+    async def _answers(self, target: Target, call: str, indexes: range) -> dict[int, Ran]:
         app, function = target.app, target.function
-        subjects = [self._link.subjects.result(app, function, call, index) for index in range(count)]
+        subjects = [self._link.subjects.result(app, function, call, index) for index in indexes]
         found = await self._read(subjects)
-        return {answer.index: answer for answer in map(_answer, found.values())}
+        answers = [(_answer(message), message) for message in found.values()]
+        return {answer.index: (answer, times_of(message.headers, answer.took)) for answer, message in answers}
 
     async def _tally(self, app: str) -> Mapping[Address, _Tally]:
         tallies: dict[Address, _Tally] = {}
@@ -147,6 +183,49 @@ class Graphs:
                 except ProtocolError as error:  # whoever may publish has written it
                     logger.info("left out of the calls: %s", error)
         return tallies
+
+    async def _date(self, tallies: Iterable[_Tally]) -> None:
+        """When each was made: most ids tell, and for others the oldest thing that is stored of them does."""
+        now, undated = time.time(), list[_Tally]()
+        for tally in tallies:
+            tally.made = made_at(tally.call, now)
+            if not tally.made:
+                undated.append(tally)
+        stored = await self._read([one for tally in undated for one in self._first(tally)])
+        for tally in undated:
+            known = [stored_at(stored[one].headers) for one in self._first(tally) if one in stored]
+            tally.made = min(filter(None, known), default=0.0) or await self._queued_at(tally)
+
+    def _first(self, tally: _Tally) -> list[str]:
+        where = (tally.target.app, tally.target.function, tally.call)
+        if tally.sized:
+            return [self._link.subjects.size(*where)]
+        return [self._link.subjects.result(*where, index) for index in sorted(tally.indexes)[:1]]
+
+    async def _queued_at(self, tally: _Tally) -> float:
+        subjects, where = self._link.subjects, (tally.target.app, tally.target.function, tally.call)
+        places = (("JOBS", subjects.job(*where)), ("DELAYED", subjects.delayed(*where, "*")))
+        for stream, subject in places if tally.queued else ():
+            with suppress(NotFoundError):
+                found = await self._link.bus.history.read(subjects.stream(stream), subject, sequence=1, count=1)
+                if found:
+                    return found[0].time
+        return 0.0
+
+    async def _detail(self, tallies: Iterable[_Tally]) -> None:
+        """Times and attempts, from some results of each; how many inputs, for those that have many."""
+        looked: dict[str, _Tally] = {}
+        for tally in tallies:
+            where = (tally.target.app, tally.target.function, tally.call)
+            looked |= {self._link.subjects.result(*where, index): tally for index in _some(tally.indexes)}
+            if tally.sized:
+                looked[self._link.subjects.size(*where)] = tally
+        for subject, message in (await self._read(list(looked))).items():
+            with suppress(ProtocolError):  # whoever may publish has written it
+                if subject.endswith(".size"):
+                    looked[subject].inputs = read_size(message.body)
+                else:
+                    looked[subject].times.append(times_of(message.headers, _answer(message).took))
 
     async def _read(self, subjects: list[str]) -> dict[str, Message]:
         found: dict[str, Message] = {}
@@ -170,8 +249,16 @@ def _count(tallies: dict[Address, _Tally], address: Address) -> None:
         tallies.setdefault(key, fresh).failed += failed
     elif note == "cancelled":
         tallies.setdefault(key, fresh).cancelled = True
+    elif note == "size":
+        tallies.setdefault(key, fresh).sized = True
     elif len(address.rest) == 2 and is_number(note, MAX_INDEX):
-        tallies.setdefault(key, fresh).results += 1
+        tallies.setdefault(key, fresh).indexes.append(int(note))
+
+
+def _some(indexes: Sequence[int]) -> Sequence[int]:
+    """The first and the last of many."""
+    ordered = sorted(indexes)
+    return ordered if len(ordered) <= LOOKED_AT else [*ordered[: LOOKED_AT // 2], *ordered[-LOOKED_AT // 2 :]]
 
 
 def _answer(message: Message) -> Answer:
@@ -187,13 +274,17 @@ def _summary(tally: _Tally) -> CallSummary:
         state = "failed" if tally.failed else "done"
     return CallSummary(
         id=f"{tally.target.label}.{tally.call}", app=tally.target.app, function=tally.target.function, state=state,
-        results=tally.results, failed=tally.failed,
+        results=len(tally.indexes), failed=tally.failed, inputs=tally.inputs, queued_at=tally.made,
+        started_at=min(filter(None, (one.started for one in tally.times)), default=0.0),
+        ended_at=0.0 if tally.queued else max((one.ended for one in tally.times), default=0.0),
+        attempts=max((one.attempts for one in tally.times), default=0),
     )  # fmt: skip
 
 
 def _info(
-    target: Target, call: str, index: int, answer: Answer | None, cancelled: bool, children: tuple[InputInfo, ...]
+    target: Target, call: str, index: int, ran: Ran | None, cancelled: bool, children: tuple[InputInfo, ...]
 ) -> InputInfo:
+    answer, times = ran or (None, Times())
     return InputInfo(
         input_id=f"{call}-{index}",
         function_call_id=f"{target.label}.{call}",
@@ -201,6 +292,10 @@ def _info(
         status=_status(answer, cancelled),
         function_name=target.function,
         module_name=answer.function.partition(":")[0] if answer else "",
+        queued_at=made_at(call, time.time()),
+        started_at=times.started,
+        ended_at=times.ended,
+        attempts=times.attempts,
         children=children,
     )
 

@@ -85,6 +85,9 @@ class Outcomes:
         # Without an id: the subject takes one message only, and a dead letter that is retried stores a second result.
         headers = answer.headers()
         headers[h.FUNCTION] = self._function
+        headers[h.TIME] = str(int(time.time() * 1000))
+        if call.attempt > 1:
+            headers[h.ATTEMPT] = str(call.attempt)
         return Outgoing(subject=subject, body=answer.payload.body, headers=headers, msg_id="")
 
     async def _came_second(self, call: Call, answer: Answer) -> None:
@@ -114,6 +117,7 @@ class Outcomes:
         offset = answer.index - call.index
         record = await hold(bus, call.copy(select=(offset, offset + 1)) if call.count else call, kind=DEAD)
         headers = {**record.headers(), h.REASON: answer.text.partition(":")[0], h.ERROR: answer.headers()[h.ERROR]}
+        headers[h.TIME] = str(int(time.time() * 1000))
         for pause in (LETTER_PAUSE, 0.0):
             try:
                 await bus.queues.enqueue(subject, call.payload.body, headers)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from busfn_cli.console import Console
+from busfn_cli.moments import iso, shown
+
+if TYPE_CHECKING:
+    from busfn.invoke.deadletters import DeadLetter
 
 App = Annotated[str, typer.Option("--app", help="Only this app's.")]
 Function = Annotated[str, typer.Option("--function", help="Only this function's.")]
@@ -21,7 +25,7 @@ def list_(
     app: App = "", function: Function = "", call: Call = "", reason: Reason = "", env: Env = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, one array.")] = False,
 ) -> None:  # fmt: skip
-    """List dead letters: id, attempts, lost workers, error.
+    """List dead letters, the last one first: id, when it was queued and given up, attempts, lost workers, error.
 
     Example: busfn dead list --app hello --reason ValueError
     """
@@ -32,10 +36,19 @@ def list_(
         wanted = Filter(app=app, function=function, call=call, reason=reason)
         letters = client.link.portal.run(client.dead.find(wanted))
         if as_json:
-            console.json([{"id": letter.id, **asdict(letter)} for letter in letters])
+            console.json([_facts(letter) for letter in letters])
             return
-        for letter in letters:
-            console.result(f"{letter.id}  attempts {letter.attempts}  lost {letter.crashes}  {letter.error}")
+        head = ("dead letter", "queued", "ended", "attempts", "lost", "error")
+        rows = [
+            (one.id, shown(one.queued_at), shown(one.ended_at, one.queued_at), one.attempts, one.crashes, one.error)
+            for one in letters
+        ]
+        console.table(head, rows)
+
+
+def _facts(letter: DeadLetter) -> dict[str, Any]:
+    moments = {"queued_at": iso(letter.queued_at), "ended_at": iso(letter.ended_at)}
+    return {"id": letter.id, **asdict(letter), **moments}
 
 
 def show(
@@ -53,7 +66,7 @@ def show(
         if not found:
             console.error(f"Error: there is no dead letter {letter_id}; `busfn dead list` shows what there is")
             raise typer.Exit(1)
-        for name, value in asdict(found[0]).items():
+        for name, value in _facts(found[0]).items():
             console.result(f"{name}: {value}")
         console.result(client.link.portal.run(client.dead.traceback(found[0])))
 
@@ -91,6 +104,6 @@ def _each(what: str, app: str, function: str, call: str, reason: str, everything
             raise typer.Exit(2)
         with connected(console, env) as client:
             letters = client.link.portal.run(client.dead.find(wanted))
-            for letter in letters:
+            for letter in sorted(letters, key=lambda one: (one.ended_at, one.index)):
                 client.link.portal.run(client.dead.retry(letter) if what == "retry" else client.dead.drop(letter))
             console.result(f"{len(letters)} {'queued again' if what == 'retry' else 'dropped'}")

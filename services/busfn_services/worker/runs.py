@@ -95,7 +95,8 @@ class Single:
         if delay is not None:
             self._port.retry(self._job, 0, delay)
         else:
-            self._answers = (self._executor.answers.failure(call, call.index, error),)
+            failure = self._executor.answers.failure(call, call.index, error)
+            self._answers = (failure.copy(took=time.perf_counter() - self._begun) if self._job.durable else failure,)
 
     def finish(self) -> tuple[int, Sequence[Answer]]:
         return self._done, self._answers

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,7 @@ def test_call_graph_on_the_command_line() -> None:
 
 
 def test_call_list_on_the_command_line(path: str) -> None:
+    begin = dt.datetime.now().astimezone() - dt.timedelta(seconds=1)
     done = durable.square.spawn(2)
     finished(done)  # one after the other: ids of one millisecond have no order
     failing = durable.fails.spawn_map([1, 3])
@@ -97,7 +100,56 @@ def test_call_list_on_the_command_line(path: str) -> None:
         (failing.object_id, "failed", 2, 1),
         (done.object_id, "done", 1, 0),
     ]
-    assert busfn("call", "list", "--function", "fails", "-n", "1").split()[:2] == [failing.object_id, "failed"]
+    assert [(row["inputs"], row["attempts"]) for row in rows] == [(1, 0), (1, 0), (2, 1), (1, 1)]
+    assert all(begin.isoformat() <= row["queued_at"] for row in rows)
+    assert rows[1]["started_at"] is rows[1]["ended_at"] is rows[1]["seconds"] is None
+    for row in rows[2:]:
+        assert row["queued_at"] <= row["ended_at"]
+        assert 0 < row["seconds"] < 60
+    line = busfn("call", "list", "--function", "fails", "-n", "1").split()
+    assert line[:4] == [failing.object_id, "failed", "2/2", "1"]
     assert busfn("call", "list", "--app", "nothing") == ""
     Path(path).touch()
     finished(blocker)
+
+
+def test_calls_with_idempotency_keys_are_listed_by_time_like_all_others(path: str) -> None:
+    begin = time.time()
+    made: list[FunctionCall[object]] = []
+    for n in range(6):
+        function = durable.square.with_options(idempotency_key=f"{path} {n}") if n % 2 else durable.square
+        made.append(function.spawn(n))
+        finished(made[-1])
+        time.sleep(0.002)  # what is stored tells milliseconds
+    sized = durable.square.spawn_map([1, 2])
+    list(sized.iter())
+    blocker = durable.held.spawn(path)
+    until(Path(path + ".started").exists)
+    queued = durable.held.with_options(idempotency_key=f"{path} queued").spawn(path)
+    rows = json.loads(busfn("call", "list", "--app", "durable", "--limit", "9", "--json"))
+    expected = [call.object_id for call in (*made, sized, blocker, queued)]
+    assert [row["id"] for row in rows] == expected[::-1]
+    assert all(dt.datetime.fromisoformat(row["queued_at"]).timestamp() > begin - 1 for row in rows)
+    Path(path).touch()
+    finished(blocker)
+    finished(queued)
+
+
+def test_attempts_and_times_are_in_every_list(path: str) -> None:
+    call = durable.flaky.spawn(path, 5)  # four attempts are allowed
+    with pytest.raises(ValueError, match="attempt"):
+        call.get(timeout=30)
+    [row] = json.loads(busfn("call", "list", "--function", "flaky", "-n", "1", "--json"))
+    assert (row["id"], row["state"], row["attempts"], row["failed"]) == (call.object_id, "failed", 4, 1)
+    assert row["queued_at"] < row["started_at"] < row["ended_at"]
+    [node] = json.loads(busfn("call", "graph", call.object_id, "--json"))
+    assert (node["attempts"], node["ended_at"]) == (4, row["ended_at"])
+    assert "attempts 4" in busfn("call", "graph", call.object_id)
+    [letter] = json.loads(busfn("dead", "list", "--call", call.object_id.rpartition(".")[2], "--json"))
+    assert (letter["attempts"], letter["queued_at"]) == (4, row["queued_at"])
+    assert letter["queued_at"] < letter["ended_at"]
+    done = durable.square.spawn(3)
+    finished(done)
+    got = json.loads(busfn("call", "get", done.object_id, "--json"))
+    assert (got["result"], got["error"], got["status"], got["attempts"]) == ("9", None, "SUCCESS", 1)
+    assert got["seconds"] > 0
