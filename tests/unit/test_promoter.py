@@ -135,7 +135,7 @@ async def test_a_call_that_is_cancelled_at_its_moment_is_not_left_in_the_queue(s
     queues, enqueue = context.bus.queues, context.bus.queues.enqueue
 
     async def cancelled_meanwhile(*args, **kwargs) -> int:
-        await site.queues.enqueue(SUBJECTS.cancelled("app", "c"), b"")
+        await site.queues.enqueue(SUBJECTS.cancelled("app", "f", "c"), b"")
         await withdraw_messages(MemoryBus(site.broker), SUBJECTS, "app", "f", "c")
         return await enqueue(*args, **kwargs)
 
@@ -144,7 +144,7 @@ async def test_a_call_that_is_cancelled_at_its_moment_is_not_left_in_the_queue(s
     async with Promoter(context):
 
         async def is_gone() -> bool:
-            cancelled = await site.queues.latest(RES, SUBJECTS.cancelled("app", "c")) is not None
+            cancelled = await site.queues.latest(RES, SUBJECTS.cancelled("app", "f", "c")) is not None
             return cancelled and not await site.queued()
 
         await site.until(is_gone)
