@@ -52,10 +52,10 @@ class Nesting:
         """It goes on."""
 
     def __enter__(self) -> None:
-        self.begin()
+        """`begin`."""
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        """`end`."""
 
 
 NOT_NESTED = Nesting()

@@ -95,12 +95,13 @@ class SupervisorLink:
 class WorkerNesting(Nesting):
     """Counts waits of bodies for calls of their own, for the supervisor to see."""
 
-    __slots__ = ("_count", "_lock", "_table", "executor")
+    __slots__ = ("_count", "_lock", "_pid", "_table", "executor")
 
     def __init__(self, table: FlightTable) -> None:
         self._table = table
         self._lock = threading.Lock()
         self._count = 0
+        self._pid = os.getpid()
         self.executor: Executor | None = None
         """Knows what runs; None while nothing can."""
 
@@ -113,7 +114,15 @@ class WorkerNesting(Nesting):
     def end(self) -> None:
         self._change(-1)
 
+    def __enter__(self) -> None:
+        self._change(1)
+
+    def __exit__(self, *_: object) -> None:
+        self._change(-1)
+
     def _change(self, by: int) -> None:
+        if os.getpid() != self._pid:  # a child that a body has forked must not touch the table
+            return
         with self._lock:
             self._count += by
             self._table.set_waiting(self._count)
