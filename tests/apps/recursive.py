@@ -115,7 +115,7 @@ ALONE: dict[str, Callable[[str, int], int]] = {
 }
 
 
-@app.function(max_containers=3, timeout=60)
+@app.function(max_containers=3, timeout=60, scaledown_window=0.1)
 def three(way: str, depth: int) -> int:
     """Has two others to wait for."""
     return 1 + THREE[way](way, depth - 1) if depth else 0

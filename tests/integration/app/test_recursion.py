@@ -21,9 +21,15 @@ def serving() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_worker_left(serving: None, eventually: Callable[[Callable[[], bool]], None]) -> None:
-    """Each test begins without workers: those of the one before would hide that none is started."""
-    functions = (recursive.down, recursive.adown, recursive.down_items, recursive.adown_items)
-    eventually(lambda: all(one.get_current_stats().num_total_runners == 0 for one in functions))
+    """Each test begins without workers: those of the one before would hide that none is started, and a spawned call
+    that nobody waits for any more takes some."""
+    functions = (recursive.down, recursive.adown, recursive.down_items, recursive.adown_items, recursive.three)
+
+    def is_at_rest() -> bool:
+        found = [one.get_current_stats() for one in functions]
+        return not any(stats.num_total_runners or stats.backlog for stats in found)
+
+    eventually(is_at_rest)
 
 
 @pytest.mark.parametrize("way", recursive.SYNC)
