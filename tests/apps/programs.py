@@ -205,6 +205,21 @@ def leaves(path: str, end: str) -> int:
     return os.getpid()
 
 
+def forever() -> None:
+    while True:
+        time.sleep(1)
+
+
+@app.function(scaledown_window=1)
+def lingers(what: str) -> int:
+    """Starts what the interpreter waits for at its end."""
+    if what == "thread":
+        threading.Thread(target=forever).start()
+    else:
+        multiprocessing.Process(target=forever).start()
+    return os.getpid()
+
+
 @app.function(timeout=60, max_containers=1)
 def dies_with_child(path: str) -> int:
     """At first, its worker dies while a child of it lives on."""

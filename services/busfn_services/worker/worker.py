@@ -33,6 +33,8 @@ from busfn_services.worker.load import load_function
 from busfn_services.worker.mainloop import Jobs, Stop, serve
 from busfn_services.worker.output import Output
 
+EXIT_PATIENCE = 5.0
+"""Seconds from the last input to the end of the process."""
 EXIT_OK = 0
 EXIT_STARTUP = 3
 EXIT_ORPHANED = 4
@@ -142,13 +144,13 @@ def run_worker(config: WorkerConfig, sock: socket.socket, table: FlightTable, ou
     connecting = portal.submit(open_bus(options))
     try:
         loaded = load_function(config.spec, config.key)
+        guard.leave_if_child()
         client = Client.on(options, portal, connecting.wait())
     except BaseException as error:
         if guard.is_child:
             guard.leave(error)
         supervisor.tell(event="failed", text=shorten(user_traceback(error, is_framework_file)))
         return EXIT_STARTUP
-    guard.leave_if_child()
     loaded.bind(client, config.spec.app)
     DEFAULT.client = DEFAULT.worker = client
     raw = loaded.function.get_raw_f()
@@ -178,7 +180,15 @@ def _serve(
     supervisor.tell(event="ready")
     serve(executor, intake.outbox, jobs)
     client.close()
+    _end_soon()
     return EXIT_OK
+
+
+def _end_soon() -> None:
+    """The interpreter waits for threads and processes of user code that do not end: not for ever."""
+    timer = threading.Timer(EXIT_PATIENCE, os._exit, (EXIT_OK,))
+    timer.daemon = True
+    timer.start()
 
 
 class _Once:

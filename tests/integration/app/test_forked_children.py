@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import programs
 import pytest
-from processes import wait_all_gone
+from processes import wait_all_gone, wait_gone
 
 from busfn import errors
 
@@ -114,3 +118,41 @@ def test_orphaned_program_is_ended_when_its_worker_leaves(folder: str, end: str)
     pids = [int(line) for line in Path(path).read_text().split()]
     assert len(pids) == 11
     wait_all_gone(pids, 20)
+
+
+@pytest.mark.parametrize("what", ["thread", "process"])
+def test_a_worker_that_leaves_does_not_wait_for_what_never_ends(what: str) -> None:
+    wait_gone(programs.lingers.remote(what), 13)  # it was killed after 16 s, as deaf
+
+
+IMPORTED = """
+    import os, sys
+    import busfn
+
+    app = busfn.App("forker")
+    child = 1 if busfn.is_local() else os.fork()
+
+    @app.function()
+    def f(x: int) -> int:
+        return x
+
+    if child == 0 and os.environ["HOW"] == "exit":
+        sys.exit(7)
+    elif child == 0 and os.environ["HOW"] == "raise":
+        raise ValueError("of the child")
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if child > 1 else 0
+
+    @app.function()
+    def code_of_child() -> int:
+        return code
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("exit", 7), ("raise", 1), ("return", 0)])
+def test_forked_child_of_an_import_ends_with_it(folder: str, how: str, code: int) -> None:
+    Path(folder, "forker.py").write_text(textwrap.dedent(IMPORTED))
+    command = [Path(sys.executable).parent / "busfn", "run", "forker.py::code_of_child"]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "HOW": how}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"{code}\n"), done.stderr
