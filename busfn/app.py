@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Never, ParamSpec, TypeVar, Unpack, cast, overload
 
 from busfn.binding import Binding, Home
 from busfn.errors import InvalidError
 from busfn.function import Definition, Function, is_generator_function
 from busfn.protocol.names import Target, validate_function_name, validate_name
 from busfn.registration import check_decorated, default_name, importing_module
-from busfn.spec import Options
+from busfn.spec import FunctionOptions, Options
 
 if TYPE_CHECKING:
     from busfn.deployment import Deployment
@@ -108,7 +108,7 @@ class App:
         """Connects the app's functions to a client while the app runs."""
         return self._binding
 
-    def function(self, *misplaced: Any, **options: Any) -> FunctionDecorator:
+    def function(self, *misplaced: Never, **options: Unpack[FunctionOptions]) -> FunctionDecorator:
         """Make a function callable over the bus; `busfn.spec.Options` and `busfn.spec.Scaling` list the options.
 
         Raises `InvalidError` for an unknown or impossible option.

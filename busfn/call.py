@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding
 from busfn.client import Client
@@ -16,10 +16,29 @@ from busfn.invoke.waits import NestedWait
 from busfn.sync import Dual, Operation, Pending, warn_if_blocking
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 Page = list[Callable[[], R]]
 """Results of consecutive inputs, each decoded, or raised, when it is called."""
+
+
+class GetDual(Protocol[R_co]):
+    """``call.get(...)`` and ``await call.get.aio(...)``."""
+
+    def __call__(self, timeout: float | None = None, *, index: int = 0) -> R_co: ...
+    async def aio(self, timeout: float | None = None, *, index: int = 0) -> R_co:
+        """The same without blocking the event loop."""
+        ...
+
+
+class CancelDual(Protocol):
+    """``call.cancel(...)`` and ``await call.cancel.aio(...)``."""
+
+    def __call__(self, *, terminate_containers: bool = False) -> None: ...
+    async def aio(self, *, terminate_containers: bool = False) -> None:
+        """The same without blocking the event loop."""
+        ...
 
 
 class FunctionCall(Generic[R]):
@@ -64,7 +83,7 @@ class FunctionCall(Generic[R]):
         return str(self._ref)
 
     @property
-    def get(self) -> Dual[..., R]:
+    def get(self) -> GetDual[R]:
         """The result: ``get(timeout=None, *, index=0)``. Can be repeated.
 
         Raises what the body raised; the builtin `TimeoutError` after ``timeout`` seconds; `OutputExpiredError` when the
@@ -79,7 +98,7 @@ class FunctionCall(Generic[R]):
         return Dual("call.num_inputs", self._start_num_inputs)
 
     @property
-    def cancel(self) -> Dual[..., None]:
+    def cancel(self) -> CancelDual:
         """Take its inputs out of the queue and stop those that run; whoever waits for it gets `RemoteError`.
 
         A body gets `InputCancellation` raised inside; ``cancel(terminate_containers=True)`` kills its worker instead.

@@ -16,16 +16,16 @@ from busfn.invoke.durable import CallRef
 from busfn.invoke.link import endless
 from busfn.invoke.payloads import SPILL
 from busfn.invoke.streaming import Stream
-from busfn.maps import MapDual, MapSource, for_each_dual
+from busfn.maps import ForEachDual, MapDual, MapSource
 from busfn.operating import Operator
 from busfn.protocol.arguments import pack_arguments
 from busfn.protocol.border import CallId
 from busfn.protocol.codecs import Payload
 from busfn.protocol.envelope import Call, call_scope
 from busfn.protocol.names import Target
-from busfn.spawning import spawn_map_dual
+from busfn.spawning import SpawnMapDual
 from busfn.spec import AT_ONCE
-from busfn.status import FunctionAutoscalerSettings, FunctionStats
+from busfn.status import FunctionAutoscalerSettings, FunctionStats, ScaleDual
 from busfn.sync import Dual, Pending, settled, warn_if_blocking
 
 if TYPE_CHECKING:
@@ -64,16 +64,16 @@ class Calling(Generic[P, R]):
         return MapDual(self._map_source("starmap" if starred else "map"), starred=starred)
 
     @property
-    def for_each(self) -> Dual[..., None]:
-        return for_each_dual(self._map_source("for_each"))
+    def for_each(self) -> ForEachDual:
+        return ForEachDual(self._map_source("for_each"))
 
     @property
     def spawn(self) -> Dual[P, FunctionCall[R]]:
         return Dual(f"{self._name}.spawn", self._start_spawn)
 
     @property
-    def spawn_map(self) -> Dual[..., FunctionCall[R]]:
-        return spawn_map_dual(self._map_source("spawn_map"), self._handle.home.binding, self._max_containers)
+    def spawn_map(self) -> SpawnMapDual[R]:
+        return SpawnMapDual(self._map_source("spawn_map"), self._handle.home.binding, self._max_containers)
 
     def hydrate(self, function: T) -> Dual[[], T]:
         """Makes sure that ``function``, whose calls these are, can be used, and gives it."""
@@ -84,7 +84,7 @@ class Calling(Generic[P, R]):
         return Dual(f"{self._name}.get_current_stats", self._start_stats)
 
     @property
-    def update_autoscaler(self) -> Dual[..., FunctionAutoscalerSettings]:
+    def update_autoscaler(self) -> ScaleDual:
         return Dual(f"{self._name}.update_autoscaler", self._start_scale)
 
     @property
@@ -193,10 +193,12 @@ class Calling(Generic[P, R]):
         return home.binding.require(self._what, home.named.app)
 
     def _caller(self) -> Client:
-        """The client, once what it will call is served."""
+        """The client, once what it will call is known. Raises `NotFoundError`."""
         client = self._client()
         if self._handle.definition is None:
-            client.pinning.hold(self._handle.target.app)
+            target = self._handle.target
+            client.pinning.hold(target.app)
+            client.known.require(target)
         return client
 
     def _call(

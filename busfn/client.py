@@ -17,6 +17,7 @@ from busfn.invoke.durable import Durable
 from busfn.invoke.graph import Graphs
 from busfn.invoke.link import Link
 from busfn.invoke.progress import Watch, unwatched
+from busfn.known import Known
 from busfn.pinning import Pinning
 from busfn.protocol.codecs import Codecs
 from busfn.protocol.subjects import Subjects
@@ -55,6 +56,7 @@ class Client:
         self.dead = DeadLetters(link)
         self.graphs = Graphs(link)
         self.pinning = Pinning(link)
+        self.known = Known(link)
         FORKS.watch(self)
 
     @classmethod

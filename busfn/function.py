@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, cast
 
 from busfn.binding import DEFAULT, Binding, DefaultBinding, Home, home_of
 from busfn.errors import ExecutionError, InvalidError
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from busfn.call import FunctionCall
     from busfn.calling import Calling, StreamDual
     from busfn.client import Client
-    from busfn.maps import MapDual
+    from busfn.maps import ForEachDual, MapDual
+    from busfn.spawning import SpawnMapDual
     from busfn.spec import Moment
-    from busfn.status import FunctionAutoscalerSettings, FunctionStats
+    from busfn.status import FunctionStats, ScaleDual
     from busfn.sync import Dual
 
 P = ParamSpec("P")
@@ -186,7 +187,7 @@ class Function(Generic[P, R, L_co]):
         return self._calling.map(starred=True)
 
     @property
-    def for_each(self) -> Dual[..., None]:
+    def for_each(self) -> ForEachDual:
         """`map` for side effects: waits for all, keeps nothing; ``ignore_exceptions=True`` goes on after failures."""
         return self._calling.for_each
 
@@ -196,7 +197,7 @@ class Function(Generic[P, R, L_co]):
         return self._calling.spawn
 
     @property
-    def spawn_map(self) -> Dual[..., FunctionCall[R]]:
+    def spawn_map(self) -> SpawnMapDual[R]:
         """Hand over a call with many inputs: ``f.spawn_map(xs, ys, kwargs={})``; on return all of them are stored."""
         return self._calling.spawn_map
 
@@ -223,7 +224,7 @@ class Function(Generic[P, R, L_co]):
         return self._calling.get_current_stats
 
     @property
-    def update_autoscaler(self) -> Dual[..., FunctionAutoscalerSettings]:
+    def update_autoscaler(self) -> ScaleDual:
         """Scale differently until the next deploy or run: ``f.update_autoscaler(min_containers=2)``.
 
         Takes ``min_containers``, ``max_containers``, ``buffer_containers``, ``scaledown_window`` and
@@ -244,11 +245,13 @@ class Function(Generic[P, R, L_co]):
         """The very function that was decorated."""
         return cast(Callable[P, L_co], self._defined("get_raw_f").raw)
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        raise TypeError(
-            f"'Function' object is not callable: use {self.name}.remote(...) to run it in a worker,"
-            f" or {self.name}.local(...) to run it here"
-        )
+    if not TYPE_CHECKING:  # to a checker it is not callable: it shall find what always raises
+
+        def __call__(self, /, *_args: object, **_kwargs: object) -> NoReturn:
+            raise TypeError(
+                f"'Function' object is not callable: use {self.name}.remote(...) to run it in a worker,"
+                f" or {self.name}.local(...) to run it here"
+            )
 
     @property
     def served_by(self) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, cast
 
 from busfn.client import Client
 from busfn.errors import InvalidError
@@ -14,11 +14,29 @@ from busfn.invoke.mapper import MapOptions, Mapping
 from busfn.protocol.chunks import Row
 from busfn.protocol.envelope import Call
 from busfn.protocol.names import Target
-from busfn.sync import Dual, Pending, running_loop
+from busfn.sync import running_loop
 
 R = TypeVar("R")
 
 logger = logging.getLogger("busfn")
+
+
+class MapKeywords(TypedDict, total=False):
+    """What `map` and `starmap` take besides their iterators."""
+
+    kwargs: dict[str, Any] | None
+    """Keyword arguments of all inputs."""
+    order_outputs: bool
+    """Results in the order of the inputs (the default), or as they come."""
+    return_exceptions: bool
+    """Failures take the place of their results instead of being raised."""
+
+
+class ForEachKeywords(TypedDict, total=False):
+    """What `for_each` takes besides its iterators."""
+
+    kwargs: dict[str, Any] | None
+    ignore_exceptions: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,7 @@ class MapResult(Generic[R]):
 
     def __iter__(self) -> Iterator[R]:
         if running_loop():
+            self._used = True
             raise InvalidError(
                 f"`{self._source.name}(...)` would block the running event loop;"
                 f" write `async for ... in {self._source.name}.aio(...)`"
@@ -88,16 +107,15 @@ class MapDual(Generic[R]):
     def __call__(
         self,
         *iterators: Iterable[Any] | AsyncIterable[Any],
-        kwargs: dict[str, Any] | None = None,
-        order_outputs: bool = True,
-        return_exceptions: bool = False,
+        **given: Unpack[MapKeywords],
     ) -> MapResult[R]:
         """Results in input order, or as they come; failures are raised, or returned in place."""
+        check_keywords(self._source.name, given, MapKeywords)
         inputs = checked(self._source.name, iterators, starred=self._starred)
         options = MapOptions(
-            kwargs=kwargs or {},
-            ordered=order_outputs,
-            return_exceptions=return_exceptions,
+            kwargs=given.get("kwargs") or {},
+            ordered=given.get("order_outputs", True),
+            return_exceptions=given.get("return_exceptions", False),
             uniform=not self._starred,
             chunked=self._source.chunked,
             total=_total(inputs),
@@ -107,34 +125,36 @@ class MapDual(Generic[R]):
     aio = __call__
 
 
-def for_each_dual(source: MapSource) -> Dual[..., None]:
+class ForEachDual:
     """``f.for_each(...)`` and ``await f.for_each.aio(...)``."""
-    return _ForEach(source)
 
-
-class _ForEach(Dual[..., None]):
     __slots__ = ("_source",)
 
     def __init__(self, source: MapSource) -> None:
-        super().__init__(source.name, _never)
         self._source = source
 
-    def __call__(self, *iterators: Any, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False) -> None:
-        for _ in self._results(iterators, kwargs, ignore_exceptions):
+    def __call__(self, *iterators: Iterable[Any] | AsyncIterable[Any], **given: Unpack[ForEachKeywords]) -> None:
+        for _ in self._results(iterators, given):
             pass
 
-    async def aio(self, *iterators: Any, kwargs: dict[str, Any] | None = None, ignore_exceptions: bool = False) -> None:
+    async def aio(self, *iterators: Iterable[Any] | AsyncIterable[Any], **given: Unpack[ForEachKeywords]) -> None:
         """The same without blocking the event loop."""
-        async for _ in self._results(iterators, kwargs, ignore_exceptions):
+        async for _ in self._results(iterators, given):
             pass
 
-    def _results(self, iterators: Any, kwargs: dict[str, Any] | None, ignore_exceptions: bool) -> MapResult[None]:
+    def _results(self, iterators: Sequence[Any], given: ForEachKeywords) -> MapResult[None]:
+        check_keywords(self._source.name, given, ForEachKeywords)
         dual: MapDual[None] = MapDual(self._source, starred=False)
-        return dual(*iterators, kwargs=kwargs, order_outputs=False, return_exceptions=ignore_exceptions)
+        ignore, kwargs = given.get("ignore_exceptions", False), given.get("kwargs")
+        return dual(*iterators, kwargs=kwargs, order_outputs=False, return_exceptions=ignore)
 
 
-def _never(*_args: Any, **_kwargs: Any) -> Pending[None]:
-    raise AssertionError("for_each iterates, it starts no single call")
+def check_keywords(name: str, given: Collection[str], kind: type) -> None:
+    """Raise `TypeError`, speaking of the method that was called, for a keyword that it does not take."""
+    known = sorted(kind.__annotations__)
+    for one in given:
+        if one not in known:
+            raise TypeError(f"{name}() got an unexpected keyword argument {one!r}; it takes {', '.join(known)}")
 
 
 def checked(name: str, iterators: Sequence[Any], *, starred: bool) -> Sequence[Any]:

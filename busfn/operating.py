@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
 from busfn.bus.base import Message
 from busfn.claims import Claims
 from busfn.client import Client
-from busfn.errors import ConnectionError, InvalidError, NoResponders, NotFoundError, ServiceError
+from busfn.errors import ConnectionError, InvalidError, NoResponders, NotFoundError, PermissionDeniedError, ServiceError
 from busfn.protocol.names import Target, is_run_token, unpin
 from busfn.registry import Registry
 from busfn.spec import FunctionSpec, Scaling
@@ -26,6 +27,7 @@ class Operator:
 
     def __init__(self, client: Client) -> None:
         self._link = client.link
+        self._known = client.known
         self.registry = Registry(client.link.bus, client.link.subjects)
         self.claims = Claims(self.registry, client.link.bus.table(client.link.subjects.table))
 
@@ -98,10 +100,7 @@ class Operator:
         deployment = await self.registry.deployment(app, version or state.version)
         spec = deployment.function(target.function)
         if spec is None:
-            raise NotFoundError(
-                f"Lookup failed for Function {target.function!r} from the {app!r} app: version {deployment.version}"
-                f" has {', '.join(one.name for one in deployment.functions)}"
-            )
+            raise await self._known.failure(target)
         return spec
 
     async def exists(self, target: Target) -> FunctionSpec | None:
@@ -112,17 +111,20 @@ class Operator:
             if version:
                 await self.registry.pin(app, version, time.time())
             return spec
-        service = f"{target.app}-{target.function}".replace(".", "-")
-        for asked in (self._link.subjects.question("stats", target.app), f"$SRV.PING.{service}"):
-            try:
-                await self._link.bus.request(asked, timeout=PING_TIMEOUT)
-                return None
-            except ConnectionError:  # nobody hears it, or those who hear it are others
-                continue
-        raise NotFoundError(
-            f"Lookup failed for Function {target.function!r} from the {target.app!r} app (in the {self._env!r}"
-            " environment): it is not deployed, and nobody serves it"
-        )
+        if not await self._served(target):
+            raise await self._known.failure(target)
+        return None
+
+    async def _served(self, target: Target) -> bool:
+        """Whether a run, or workers without a controller, serve a function."""
+        try:
+            return await self._known.served(target)
+        except PermissionDeniedError:  # who may only call asks the workers
+            service = f"{target.app}-{target.function}".replace(".", "-")
+            with suppress(ConnectionError):  # nobody hears it, or those who hear it are others
+                await self._link.bus.request(f"$SRV.PING.{service}", timeout=PING_TIMEOUT)
+                return True
+            return False
 
     @property
     def _env(self) -> str:

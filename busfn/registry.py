@@ -103,6 +103,11 @@ class Registry:
             self._logged.add(key)
             logger.warning("row %s of the registry is set aside: %s", key, error)
 
+    async def names(self) -> list[str]:
+        """Apps that are deployed, or have the name for a run or for workers."""
+        keys = [*await self._table.entries("app.*"), *await self._table.entries("run.*")]
+        return sorted({key.partition(".")[2] for key in keys})
+
     async def stored(self, app: str, version: int) -> bytes:
         """A version as it is stored, to be verified. Raises `NotFoundError`."""
         stored = await self._table.get(f"version.{app}.{version}")

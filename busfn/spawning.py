@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
 from busfn.binding import Binding
 from busfn.call import FunctionCall
@@ -14,12 +14,12 @@ from busfn.errors import Error, InvalidError
 from busfn.invoke.durable import CallRef
 from busfn.invoke.mapper import pull
 from busfn.invoke.payloads import SPILL, cut_end, discard, keep, spills
-from busfn.maps import MapSource, arows_of, checked, rows_of
+from busfn.maps import MapSource, arows_of, check_keywords, checked, rows_of
 from busfn.protocol.chunks import ChunkWriter, FrozenRow, Row
 from busfn.protocol.codecs import BlobRef, Payload
 from busfn.protocol.envelope import Call, call_scope
 from busfn.streams import RETENTION
-from busfn.sync import Dual, Operation, running_loop
+from busfn.sync import Operation, running_loop
 
 R = TypeVar("R")
 
@@ -31,24 +31,30 @@ AHEAD = 64
 """Messages on their way to the queue at a time."""
 
 
-def spawn_map_dual(source: MapSource, binding: Binding, max_containers: int | None) -> Dual[..., FunctionCall[Any]]:
+class SpawnMapKeywords(TypedDict, total=False):
+    """What `spawn_map` takes besides its iterators."""
+
+    kwargs: dict[str, Any] | None
+    """Keyword arguments of all inputs."""
+
+
+class SpawnMapDual(Generic[R]):
     """``f.spawn_map(...)`` and ``await f.spawn_map.aio(...)``; ``max_containers`` is that of the function, if known."""
-    return _SpawnMap(source, binding, max_containers)
 
-
-class _SpawnMap(Dual[..., FunctionCall[Any]]):
     __slots__ = ("_binding", "_max_containers", "_source")
 
     def __init__(self, source: MapSource, binding: Binding, max_containers: int | None) -> None:
-        super().__init__(source.name, _never)
         self._source = source
         self._binding = binding
         self._max_containers = max_containers
 
-    def __call__(self, *iterators: Any, kwargs: dict[str, Any] | None = None) -> FunctionCall[Any]:
+    def __call__(
+        self, *iterators: Iterable[Any] | AsyncIterable[Any], **given: Unpack[SpawnMapKeywords]
+    ) -> FunctionCall[R]:
+        check_keywords(self._source.name, given, SpawnMapKeywords)
         if running_loop():
             raise InvalidError(f"`{self._source.name}(...)` would block the running event loop; await its `.aio(...)`")
-        handover = _Handover(self._source, kwargs)
+        handover = _Handover(self._source, given.get("kwargs"))
         try:
             rows = rows_of(checked(self._source.name, iterators, starred=False), uniform=True)
             while pulled := pull(rows, handover.size, handover.writer):
@@ -63,9 +69,12 @@ class _SpawnMap(Dual[..., FunctionCall[Any]]):
             raise
         return handover.handle(self._binding, self._max_containers)
 
-    async def aio(self, *iterators: Any, kwargs: dict[str, Any] | None = None) -> FunctionCall[Any]:
+    async def aio(
+        self, *iterators: Iterable[Any] | AsyncIterable[Any], **given: Unpack[SpawnMapKeywords]
+    ) -> FunctionCall[R]:
         """The same without blocking the event loop; takes async iterables, too."""
-        handover = _Handover(self._source, kwargs)
+        check_keywords(self._source.name, given, SpawnMapKeywords)
+        handover = _Handover(self._source, given.get("kwargs"))
         try:
             rows = arows_of(checked(self._source.name, iterators, starred=False), uniform=True)
             async for batch in _batches(rows, handover.size, handover.writer):
@@ -179,7 +188,3 @@ async def _batches(rows: AsyncIterator[Row], size: int, writer: ChunkWriter) -> 
             batch = []
     if batch:
         yield batch
-
-
-def _never(*_args: Any, **_kwargs: Any) -> Any:
-    raise AssertionError("spawn_map sends many messages, it starts no single call")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, cast
 
 from busfn.errors import InvalidError
 from busfn.protocol.records import Count, Path, Text, Token, from_plain
@@ -158,6 +158,24 @@ class Options:
         rest["env"] = {} if rest.get("env") is None else _without_none("env", rest["env"])
         rest["retries"] = _retries(rest.get("retries"))
         return cls(scaling=scaling, **rest)
+
+
+class FunctionOptions(TypedDict, total=False):
+    """What ``@app.function`` takes, for type checkers: the fields of `Options` and `Scaling`."""
+
+    name: str | None
+    is_generator: bool | None
+    timeout: float
+    startup_timeout: float | None
+    single_use_containers: bool
+    serialized: bool
+    env: Mapping[str, str | None] | None
+    retries: int | Retries | None
+    min_containers: int
+    max_containers: int | None
+    buffer_containers: int
+    scaledown_window: float
+    target_inputs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from busfn.protocol.records import Count, Path, Token, from_plain, read_record
 
@@ -31,6 +31,32 @@ class FunctionAutoscalerSettings:
     max_containers: int | None = None
     buffer_containers: int | None = None
     scaledown_window: float | None = None
+
+
+class ScaleDual(Protocol):
+    """``f.update_autoscaler(...)`` and ``await f.update_autoscaler.aio(...)``."""
+
+    def __call__(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        target_inputs: int | None = None,
+    ) -> FunctionAutoscalerSettings: ...
+
+    async def aio(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        target_inputs: int | None = None,
+    ) -> FunctionAutoscalerSettings:
+        """The same without blocking the event loop."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

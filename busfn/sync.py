@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import inspect
 import socket
 import sys
 import threading
@@ -318,9 +319,25 @@ class Dual(Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         warn_if_blocking(self._name)
-        return self._start(*args, **kwargs).wait()()
+        try:
+            pending = self._start(*args, **kwargs)
+        except TypeError as error:
+            raise _explained(error, self._name, self._start, args, kwargs) from None
+        return pending.wait()()
 
     async def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """The same without blocking the event loop."""
-        thunk = await self._start(*args, **kwargs)
-        return thunk()
+        try:
+            pending = self._start(*args, **kwargs)
+        except TypeError as error:
+            raise _explained(error, self._name, self._start, args, kwargs) from None
+        return (await pending)()
+
+
+def _explained(error: TypeError, name: str, start: Callable[..., object], args: Any, kwargs: Any) -> TypeError:
+    """The error in terms of the method that was called, if its arguments do not fit."""
+    try:
+        inspect.signature(start).bind(*args, **kwargs)
+    except TypeError as unfit:
+        return TypeError(f"{name}() {unfit}")
+    return error

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from busfn.errors import Error, ProtocolError
+from busfn.errors import Error, InvalidError, ProtocolError
 from busfn.invoke.conversation import Conversation, Switchboard
 from busfn.invoke.link import open_answer
 from busfn.invoke.payloads import discard, fetch
+from busfn.protocol.control import cancel_headers
 from busfn.protocol.envelope import Answer, Call, Status
 from busfn.protocol.names import Target
 from busfn.sync import Operation
@@ -47,8 +48,11 @@ class Exchange(Operation[Callable[[], object]]):
         if self._conversation is not None:
             self._conversation.end()
 
-    def _on_answer(self, answer: Answer, _reply: str) -> None:
+    def _on_answer(self, answer: Answer, reply: str) -> None:
         self._leave()
+        if answer.status in (Status.ITEM, Status.END):
+            self._refuse_items(reply)
+            return
         if answer.index or answer.count:
             self.fail(ProtocolError("an answer to a single call is meant for an input of many"))
             return
@@ -58,6 +62,13 @@ class Exchange(Operation[Callable[[], object]]):
             self._settle(answer)
         else:
             self._board.spawn(self._fetch(answer))
+
+    def _refuse_items(self, reply: str) -> None:
+        """It was called as a plain function, by a handle that did not know better: end its body, which streams."""
+        if reply:
+            self._board.link.bus.publish(reply, b"", cancel_headers())
+        name = self.target.function
+        self.fail(InvalidError(f"{name} is a generator function: use `{name}.remote_gen(...)`"))
 
     async def _fetch(self, answer: Answer) -> None:
         try:

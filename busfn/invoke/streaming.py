@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from busfn.errors import ProtocolError
+from busfn.errors import InvalidError, ProtocolError
 from busfn.invoke.conversation import Conversation, Switchboard
 from busfn.invoke.link import Link, open_failure
 from busfn.invoke.mailbox import Mailbox
@@ -25,6 +25,7 @@ class Stream:
 
     def __init__(self, board: Switchboard, target: Target, call: Call) -> None:
         self._link = board.link
+        self._function = target.function
         self._mailbox: Mailbox[Frame | BaseException] = Mailbox(board.link.portal)
         self._receiver = Receiver()
         self._worker = NO_INBOX
@@ -78,6 +79,8 @@ class Stream:
         if answer.status is Status.END:
             self._receiver.end(answer.count)
             return ()
+        if answer.status is Status.OK:
+            raise InvalidError(f"{self._function} is not a generator function: use `{self._function}.remote(...)`")
         if answer.status is not Status.ITEM:
             raise open_failure(self._link.codecs, answer)
         skip = self._receiver.accept(answer.index, answer.count, answer.payload.size)

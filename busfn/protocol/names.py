@@ -11,6 +11,7 @@ from busfn.protocol.border import is_number
 MAX_VERSION = 999_999_999
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_RULE = "use 1 to 64 letters, digits, `-` and `_`, because it is a part of NATS subjects, where dots separate parts"
 _RUN = re.compile(r"run-[0-9a-f]{1,32}\Z")
 _FUNCTION = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64})?")
 _APP_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}(@([0-9]{1,9}|run-[0-9a-f]{1,32}))?")
@@ -31,8 +32,14 @@ class Target:
 def validate_name(name: object, what: str) -> str:
     """The name, or `InvalidError` saying what is allowed."""
     if not isinstance(name, str) or not _NAME.match(name):
-        raise InvalidError(f"{name!r} is no {what} name: use 1 to 64 letters, digits, `-` and `_`")
+        raise InvalidError(f"{name!r} is no {what} name: {_RULE}{_instead(name)}")
     return name
+
+
+def _instead(name: object) -> str:
+    """A name that is like this one and may be used."""
+    kept = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:64] if isinstance(name, str) else ""
+    return f"; for example {kept!r}" if kept else ""
 
 
 def validate_function_name(name: object) -> str:

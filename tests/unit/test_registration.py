@@ -125,3 +125,13 @@ def test_a_pickle_restores_handles_apps_and_what_they_refer_to() -> None:
     assert function.app.functions["f"] is function
     assert function.app.functions["g"].local(0) is function
     assert __name__ in modules(code)
+
+
+@pytest.mark.parametrize(("name", "instead"), [("my.app", "my-app"), ("a b/c", "a-b-c"), ("x" * 65, "x" * 64)])
+def test_a_name_that_subjects_cannot_hold_is_refused_with_one_that_they_can(name: str, instead: str) -> None:
+    with pytest.raises(InvalidError, match="where dots separate parts") as caught:
+        busfn.App(name)
+    assert str(caught.value).endswith(f"for example {instead!r}")
+    assert busfn.App(instead).name == instead
+    with pytest.raises(InvalidError, match="is no app name"):
+        busfn.App("...")

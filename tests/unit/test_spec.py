@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import decimal
 import json
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import InvalidError, ProtocolError
-from busfn.spec import CLOUD_OPTIONS, FunctionSpec, Options, Scaling, Start
+from busfn.spec import CLOUD_OPTIONS, FunctionOptions, FunctionSpec, Options, Scaling, Start
 
 seconds = st.one_of(st.integers(1, 10**6), st.floats(1e-3, 1e6))
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -243,3 +244,8 @@ def test_what_is_no_moment_is_named(at):
 def test_a_moment_that_the_clock_cannot_tell_is_too_far_away():
     with pytest.raises(InvalidError, match="`at` is too far away"):
         Start(at=dt.datetime.min)
+
+
+def test_type_checkers_know_every_option():
+    known = {field.name for kind in (Options, Scaling) for field in dataclasses.fields(kind)} - {"scaling"}
+    assert FunctionOptions.__annotations__.keys() == known

@@ -16,7 +16,7 @@ from functools import partial
 from typing import cast
 
 from busfn.bus.base import Delivery, Kept, Message, Puller, Subscription, Verdict
-from busfn.errors import Error, ProtocolError
+from busfn.errors import Error, InvalidError, ProtocolError
 from busfn.invoke.delays import PUT_OFF
 from busfn.invoke.link import Link, endless
 from busfn.invoke.payloads import fetch, let_go, withdraw
@@ -203,6 +203,9 @@ class Intake:
             self._bus.queues.settle(token, Verdict.NAK, delay=STORE_PAUSE)
 
     def _accept(self, call: Call, kind: Kind, token: str = "", sequence: int = 0, *, again: bool = False) -> None:
+        if self._spec.is_generator and (kind is Kind.JOB or call.count):
+            self._refuse_kind(call, kind, token)
+            return
         job = self._held.make(call, kind, token, sequence)
         job.suspect = kind is Kind.JOB and (again or call.crashes > 0)
         try:
@@ -221,6 +224,16 @@ class Intake:
             self._background.spawn(self._prepare(job))
         else:
             self._jobs.put(job)
+
+    def _refuse_kind(self, call: Call, kind: Kind, token: str) -> None:
+        """Items of a generator go to a caller who takes them, not to a result."""
+        error = InvalidError(f"{self._spec.label} is a generator function: it can only be called with `remote_gen`")
+        if kind is Kind.JOB and not call.reply:
+            self._background.spawn(self._bury(token, call, error))
+            return
+        refuse(self._bus, self._link.codecs, call, error)
+        if token:
+            self._bus.queues.settle(token, Verdict.ACK)
 
     def _reject(self, job: Job, error: Error) -> None:
         if job.durable:

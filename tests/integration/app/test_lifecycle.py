@@ -143,7 +143,7 @@ def test_an_unknown_function_is_an_error_at_once(configured: BusAddress) -> None
     script = 'import busfn; busfn.Function.from_name("nobody", "here").remote(1)'
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "nobody serves nobody.here" in done.stderr
+    assert "Lookup failed for Function 'here' from the 'nobody' app" in done.stderr
 
 
 def test_no_server_is_a_connection_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,17 @@ async def handles() -> None:
     assert_type(app.include(other), busfn.App)
 
 
+async def durable_calls() -> None:
+    call = square.spawn(1)
+    assert_type(call, busfn.FunctionCall[int])
+    assert_type(call.get(timeout=1.0), int)
+    assert_type(await call.get.aio(1, index=0), int)
+    call.cancel(terminate_containers=True)
+    assert_type(square.spawn_map([1, 2], kwargs={}), busfn.FunctionCall[int])
+    assert_type((await square.spawn_map.aio([1, 2])).get(index=1), int)
+    assert_type(square.update_autoscaler(min_containers=1).min_containers, int | None)
+
+
 async def by_name() -> None:
     """A handle from `from_name` knows nothing of the function."""
     remote = busfn.Function.from_name("typed", "square")

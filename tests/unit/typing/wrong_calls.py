@@ -110,3 +110,35 @@ def apps() -> None:
     app.local_entrypoint(print)  # error
     app.function()(3)  # error
     square.remove(1)  # error
+    app.function(square)  # error
+    app.function(min_container=1)  # error
+    app.function(timeout="long")  # error
+    app.function()(square)  # error
+    app.include(square)  # error
+    app.run(environment="x")  # error
+
+
+async def handles() -> None:
+    square(1)  # error
+    busfn.Function.from_name("app", "f", versoin=1)  # error
+    busfn.Function.from_name("app", "f", version="one")  # error
+    square.with_options(delay="soon")  # error
+    square.with_options(idempotent=True)  # error
+    square.update_autoscaler(min_container=1)  # error
+    square.update_autoscaler(min_containers="one")  # error
+    await square.update_autoscaler.aio(1)  # error
+    square.for_each([1], return_exceptions=True)  # error
+    await square.for_each.aio([1], ignore_exceptions="no")  # error
+    square.spawn_map([1], order_outputs=True)  # error
+    square.map([1], wrap_returned_exceptions=False)  # error
+
+
+async def calls(call: busfn.FunctionCall[int]) -> None:
+    call.get(timeot=1)  # error
+    call.get("soon")  # error
+    await call.get.aio(indx=1)  # error
+    text: str = call.get()  # error
+    call.cancel(True)  # error
+    await call.cancel.aio(terminate=True)  # error
+    busfn.FunctionCall.from_id(3)  # error
+    print(text)
