@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -10,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from busfn.binding import DEFAULT, Binding
 from busfn.client import Client
 from busfn.context import Nesting
+from busfn.errors import InvalidError
 from busfn.invoke.durable import FEW, PAGE, CallRef
 from busfn.invoke.graph import InputInfo
 from busfn.invoke.waits import NestedWait
@@ -140,6 +142,9 @@ class FunctionCall(Generic[R]):
         return client.link.portal.submit(work(client))
 
     def _start_get(self, timeout: float | None = None, *, index: int = 0) -> Pending[R]:
+        if timeout is not None and math.isnan(timeout):
+            raise InvalidError("`timeout` must be a number of seconds, not nan")
+
         wait = self._wait() if timeout is None else None
 
         async def work(client: Client) -> Callable[[], R]:

@@ -24,6 +24,11 @@ class CurrentInput:
     def input_id(self) -> str:
         return f"{self.call}-{self.index}"
 
+    @property
+    def call_id(self) -> str:
+        """The call as everybody names it, with its function."""
+        return f"{self.path[-1]}.{self.call}"
+
 
 _current: ContextVar[CurrentInput | None] = ContextVar("busfn_current_input", default=None)
 
@@ -74,9 +79,13 @@ def current_input_id() -> str | None:
 
 
 def current_function_call_id() -> str | None:
-    """The id of the call that the running input belongs to (all inputs of a map share it), or None outside a worker."""
+    """The id of the call that the running input belongs to (all inputs of a map share it), or None outside a worker.
+
+    It is what `FunctionCall.object_id` says and `FunctionCall.from_id` takes: ``app.function.0123abcd``.
+    Only calls that were spawned can be found by it.
+    """
     current = _current.get()
-    return current.call if current else None
+    return current.call_id if current else None
 
 
 def is_local() -> bool:

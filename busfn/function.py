@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, cast
@@ -206,10 +207,11 @@ class Function(Generic[P, R, L_co]):
     ) -> Function[P, R, L_co]:
         """A handle whose `spawn` starts later, or only once.
 
-        ``delay`` is in seconds; ``at`` is a datetime (local time if it has no zone), a date, or unix seconds. With an
-        ``idempotency_key``, spawning again with the same key gives the first call. Raises `InvalidError`.
+        ``delay`` is in seconds; ``at`` is a datetime (local time if it has no zone), a date, or unix seconds; neither
+        may be over a year ahead. With an ``idempotency_key``, spawning again with the same key gives the first call.
+        Raises `InvalidError`.
         """
-        start = Start(delay=delay, at=at, idempotency_key=idempotency_key)
+        start = Start(delay=delay, at=at, idempotency_key=idempotency_key).check(time.time())
         handle = self._handle
         return Function[P, R, L_co](handle.name, handle.homes, handle.definition, start)
 

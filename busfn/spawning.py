@@ -13,12 +13,11 @@ from busfn.client import Client
 from busfn.errors import Error, InvalidError
 from busfn.invoke.durable import CallRef
 from busfn.invoke.mapper import pull
-from busfn.invoke.payloads import SPILL, cut_end, discard, keep, spills
+from busfn.invoke.payloads import QUEUED_TTL, SPILL, cut_end, discard, keep, spills
 from busfn.maps import MapSource, arows_of, check_keywords, checked, rows_of
 from busfn.protocol.chunks import ChunkWriter, FrozenRow, Row
 from busfn.protocol.codecs import BlobRef, Payload
 from busfn.protocol.envelope import Call, call_scope
-from busfn.streams import RETENTION
 from busfn.sync import Operation, running_loop
 
 R = TypeVar("R")
@@ -127,7 +126,7 @@ class _Handover:
         """Large keyword arguments are the same in all messages, and at their end: they are stored once."""
         end = self.writer.kwargs
         if self._end is None and len(end) > SPILL and spills(self._client.link.bus, payload):
-            work = keep(self._client.link.bus, end, RETENTION, f"{self._call.call}.end")
+            work = keep(self._client.link.bus, end, QUEUED_TTL, f"{self._call.call}.end")
             self._end = end, self._client.link.portal.run(work)
         return payload if self._end is None else cut_end(payload, *self._end) or payload
 
@@ -154,7 +153,7 @@ class _Handover:
         self._offered = True
         if self._together:
             await durable.enqueue_all(self._target, self._together)
-        await durable.note_size(self._ref, self._inputs)
+        await durable.note_size(self._ref, self._inputs, self._call.not_before)
         await durable.note_child(self._ref, self._parent)
         if self._end is not None:  # by now each message holds it
             await discard(self._client.link.bus, Payload(content_type="", body=b"", blob=self._end[1]))

@@ -21,6 +21,9 @@ DEFAULT_SCALEDOWN_WINDOW = 60.0
 """Seconds a worker may idle before it is stopped."""
 MAX_CONTAINERS = 10_000
 """Workers that any of the numbers in `Scaling` may ask for."""
+MAX_DELAY = 365 * 86_400.0
+"""Seconds that any time in options may be."""
+MAX_RETRIES = 1_000_000
 LOST_LIMIT = 3
 """How often an input may take its worker down before busfn gives up on it."""
 MAX_CODE = 64 << 20
@@ -66,7 +69,7 @@ class Retries:
     """How often, and after which pauses, a failed input is tried again."""
 
     max_retries: int
-    """Tries after the first one."""
+    """Tries after the first one; 0 to a million."""
     backoff_coefficient: float = 2.0
     """Each pause is so many times the one before; 1 to 10."""
     initial_delay: float = 1.0
@@ -75,7 +78,7 @@ class Retries:
     """Seconds that no pause exceeds; up to a day."""
 
     def __post_init__(self) -> None:
-        _whole_number("max_retries", self.max_retries, least=0)
+        _whole_number("max_retries", self.max_retries, least=0, most=MAX_RETRIES)
         _between("backoff_coefficient", self.backoff_coefficient, 1, 10)
         _between("initial_delay", self.initial_delay, 0, 60)
         _between("max_delay", self.max_delay, 0, 86_400)
@@ -101,16 +104,22 @@ class Start:
     """Calls of one function with the same key are one call, for as long as its result is kept."""
 
     def __post_init__(self) -> None:
-        _between("delay", self.delay, 0, 365 * 86_400)
+        _between("delay", self.delay, 0, MAX_DELAY)
         if self.at is not None and self.delay:
             raise InvalidError("give either `delay` or `at`")
         if self.at is not None:
             _unix(self.at)
 
+    def check(self, now: float) -> Start:
+        """The start, or `InvalidError` when it is more than a year after ``now`` (unix seconds)."""
+        if self.at is not None and _unix(self.at) - now > MAX_DELAY:
+            raise InvalidError(f"`at` is more than {MAX_DELAY / 86_400:.0f} days ahead: {_shorten(self.at)}")
+        return self
+
     def not_before(self, now: float) -> int:
         """Unix milliseconds before which it must not run; 0 for at once. ``now`` in unix seconds."""
         if self.at is not None:
-            return int(_unix(self.at) * 1000)
+            return max(0, int(_unix(self.at) * 1000))
         return int((now + self.delay) * 1000) if self.delay else 0
 
 
@@ -254,8 +263,10 @@ def _whole_number(name: str, value: object, *, least: int, most: int | None = No
 def _seconds(name: str, value: object) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise InvalidError(f"`{name}` takes a number of seconds, not {value!r}")
-    if not 0 < value < math.inf:
-        raise InvalidError(f"`{name}` must be more than 0 seconds, not {value}")
+    if not 0 < value <= MAX_DELAY:
+        raise InvalidError(
+            f"`{name}` must be more than 0 seconds and at most {MAX_DELAY / 86_400:.0f} days, not {value}"
+        )
 
 
 def _flag(name: str, value: object) -> None:

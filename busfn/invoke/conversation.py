@@ -216,7 +216,7 @@ class Conversation:
     def _resend_lost(self) -> None:
         crashes = self._call.crashes + 1
         if self.committed:
-            self.fail(InternalFailure(f"{self._target.label} (call {self._call.call}): the worker was lost mid-stream"))
+            self.fail(InternalFailure(f"call {self._target.label}.{self._call.call}: the worker was lost mid-stream"))
         elif crashes >= LOST_LIMIT:
             self.fail(given_up(self._target, self._call.call, crashes))
         else:
@@ -225,14 +225,14 @@ class Conversation:
 
     def _act(self, action: Action) -> None:
         if action is Action.RESEND and self.committed:
-            self.fail(InternalFailure(f"{self._target.label} (call {self._call.call}): the stream went silent"))
+            self.fail(InternalFailure(f"call {self._target.label}.{self._call.call}: the stream went silent"))
         elif action is Action.RESEND:
             self._liveness.sent(time.monotonic())
             self._send()
         elif action is Action.LOOK and not self._looking:
             self._spawn(self._look())
         elif action is Action.GIVE_UP:
-            self.fail(ServiceError(f"{self._target.label} (call {self._call.call}): no worker answers"))
+            self.fail(ServiceError(f"call {self._target.label}.{self._call.call}: no worker answers"))
 
     async def _look(self) -> None:
         self._looking = True

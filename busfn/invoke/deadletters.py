@@ -54,7 +54,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which dead letters are meant; empty fields mean all."""
+    """Which dead letters are meant; empty fields mean all. A call may be named by its whole id, or its last part."""
 
     app: str = ""
     function: str = ""
@@ -66,7 +66,7 @@ class Filter:
         pairs = (
             (self.app, letter.app),
             (self.function, letter.function),
-            (self.call, letter.call),
+            (self.call.rpartition(".")[2], letter.call),
             (self.reason, letter.reason),
         )
         return all(wanted in ("", actual) for wanted, actual in pairs)

@@ -28,9 +28,9 @@ from busfn.errors import (
 )
 from busfn.invoke.delays import is_queued, queued_at
 from busfn.invoke.link import Link, open_answer
-from busfn.invoke.payloads import fetch, hold, let_go, release_queued, stow, unqueue
+from busfn.invoke.payloads import QUEUED_TTL, fetch, hold, let_go, release_queued, stow, unqueue
 from busfn.invoke.start_failures import StartFailures, not_started
-from busfn.invoke.stored import read_result, read_size
+from busfn.invoke.stored import keep_size, read_result, size_of
 from busfn.invoke.waits import NestedWait, answer_question, refuse_endless
 from busfn.protocol.border import CallId, is_call_id
 from busfn.protocol.control import Cancellation, StartFailure
@@ -137,7 +137,7 @@ class Durable:
         if call.payload.blob is not None:  # they are shared with other messages of the call
             return await hold(self._link.bus, call, str(call.index))
         reference = f"{call.call}.{call.index}"
-        return replace(call, payload=await stow(self._link.bus, call.payload, ttl=RETENTION, reference=reference))
+        return replace(call, payload=await stow(self._link.bus, call.payload, ttl=QUEUED_TTL, reference=reference))
 
     def _outgoing(self, target: Target, call: Call) -> Outgoing:
         return Outgoing(
@@ -177,15 +177,13 @@ class Durable:
                 return
         await self.enqueue(target, call)
 
-    async def note_size(self, ref: CallRef, inputs: int) -> None:
-        """Store how many inputs a call has."""
-        subject = self._link.subjects.size(ref.target.app, ref.target.function, ref.call)
-        await self._link.bus.queues.enqueue(subject, str(inputs).encode(), msg_id=f"{ref.call}.size")
+    async def note_size(self, ref: CallRef, inputs: int, not_before: int = 0) -> None:
+        """Store how many inputs a call has, also for when it starts late (unix milliseconds)."""
+        await keep_size(self._link, ref.target, ref.call, inputs, not_before / 1000 - time.time())
 
     async def size(self, ref: CallRef) -> int:
         """How many inputs a call has."""
-        stored = await self._latest("RES", self._link.subjects.size(ref.target.app, ref.target.function, ref.call))
-        return 1 if stored is None else read_size(stored.body)
+        return await size_of(self._link, ref.target, ref.call)
 
     async def result(
         self, ref: CallRef, index: int, timeout: float | None, wait: NestedWait | None = None

@@ -20,8 +20,8 @@ from busfn.ids import made_at
 from busfn.invoke.durable import CallRef
 from busfn.invoke.link import Link
 from busfn.invoke.moments import Times, stored_at, times_of
-from busfn.invoke.stored import read_size
-from busfn.protocol.border import MAX_INDEX, is_number, parse_number
+from busfn.invoke.stored import read_size, size_of
+from busfn.protocol.border import MAX_INDEX, CallId, is_number, parse_number
 from busfn.protocol.envelope import Answer, Status, read_answer
 from busfn.protocol.names import Target
 from busfn.protocol.subjects import CHILD_DOT, Address
@@ -117,11 +117,10 @@ class Graphs:
         self._link = link
         self._results = link.subjects.stream("RES")
 
-    async def of(self, target: Target, call: str, depth: int = 0) -> list[InputInfo]:
+    async def of(self, target: Target, call: CallId, depth: int = 0) -> list[InputInfo]:
         """The inputs of a call, oldest first, with everything below them."""
         subjects, queues = self._link.subjects, self._link.bus.queues
-        size = await queues.latest(self._results, subjects.size(target.app, target.function, call))
-        count = min(MOST_INPUTS, 1 if size is None else read_size(size.body))
+        count = min(MOST_INPUTS, await size_of(self._link, target, call))
         answers = await self._answers(target, call, range(count))
         cancelled = (
             await queues.latest(self._results, subjects.cancelled(target.app, target.function, call)) is not None

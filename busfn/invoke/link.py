@@ -78,4 +78,4 @@ def endless(target: Target, path: Sequence[str], max_containers: int | None) -> 
 
 def given_up(target: Target, call: str, times: int) -> InternalFailure:
     """The error for an input whose workers keep dying."""
-    return InternalFailure(f"{target.label} (call {call}): {times} workers were lost while running this input")
+    return InternalFailure(f"call {target.label}.{call}: {times} workers were lost while running this input")

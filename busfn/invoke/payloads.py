@@ -26,12 +26,16 @@ from busfn.invoke.delays import is_queued, withdraw_messages
 from busfn.protocol.codecs import MSGPACK, PICKLES, BlobRef, Payload
 from busfn.protocol.envelope import Call
 from busfn.protocol.subjects import Subjects
+from busfn.spec import MAX_DELAY
 from busfn.streams import RETENTION
 
 logger = logging.getLogger("busfn.payloads")
 
 SPILL = 512 * 1024
 """Bytes of body above which a payload becomes a blob."""
+QUEUED_TTL = 2 * MAX_DELAY + RETENTION
+"""Seconds after which large arguments of queued calls and of dead letters go, should nobody have given them up: they
+live as long as their call, which may be put off for a year, and then wait."""
 BLOB_TTL = 24 * 3600.0
 """Seconds after which a blob that nobody removed goes by itself."""
 
@@ -108,7 +112,7 @@ async def hold(bus: Bus, call: Call, part: str = "", kind: str = "") -> Call:
     if blob is None or not blob.reference or call.reply:
         return call
     held = replace(blob, reference=f"{call.call}{kind}.{part or new_call_id()}")
-    await bus.blobs.refer(held.name, held.reference, ttl=RETENTION)
+    await bus.blobs.refer(held.name, held.reference, ttl=QUEUED_TTL)
     return call.copy(payload=replace(call.payload, blob=held))
 
 

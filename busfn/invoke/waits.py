@@ -13,13 +13,13 @@ from busfn.bus.base import Message
 from busfn.context import CurrentInput
 from busfn.errors import Error
 from busfn.invoke.link import Link, endless
+from busfn.protocol.border import is_inbox
 from busfn.protocol.names import Target
 
 PATIENCE = 0.2
 """Seconds that an answer may take; when nobody waits, the bus says so at once."""
 MAX_ANSWER = 16 * 1024
 """Bytes."""
-INBOX = "_INBOX"
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ async def refuse_endless(link: Link, wait: NestedWait) -> None:
 
 def answer_question(link: Link, wait: NestedWait, message: Message) -> None:
     """Tell who waits, if that is what was asked."""
-    if message.subject.endswith(".waits") and message.reply.startswith(INBOX):
+    if message.subject.endswith(".waits") and is_inbox(message.reply):
         link.bus.publish(message.reply, "/".join(wait.path).encode())
 
 

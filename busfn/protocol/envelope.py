@@ -12,18 +12,19 @@ from busfn.protocol import headers as h
 from busfn.protocol.border import MOST_COUNT as MOST_COUNT
 from busfn.protocol.border import NO_CALL, NO_INBOX, CallId, Inbox, is_call_id, parse_call_id
 from busfn.protocol.codecs import JSON, Payload
-from busfn.protocol.fields import ANSWERS, CALLS, ERRORS, Fields
+from busfn.protocol.fields import ANSWERS, CALLS, ERRORS, PAYLOAD, Fields
 from busfn.protocol.fields import MOST_TEXT as MOST_TEXT
 
 SHORT = 0.0005
 """Seconds below which an input is so short that calls may come together: the answer of a single one tells how long it
 took then."""
 
-OURS = Fields(CALLS)
-FOREIGN = Fields([row for row in CALLS if row.foreign])
+OURS = Fields(CALLS, PAYLOAD)
+FOREIGN = Fields([row for row in CALLS if row.foreign], [row for row in PAYLOAD if row.foreign])
+_PAYLOAD = Fields(PAYLOAD)
 _ANSWER = Fields(ANSWERS)
 _ERROR = Fields(ERRORS)
-_ANSWER_OR_ERROR = Fields([*ANSWERS, *ERRORS])
+_ANSWER_OR_ERROR = Fields([*ANSWERS, *ERRORS], PAYLOAD)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,10 +63,9 @@ class Call:
 
     def headers(self) -> dict[str, str]:
         """Headers that carry it; defaults are left out."""
-        _whole(self.payload)
-        if self.foreign:
-            return FOREIGN.write(self, {})
-        return OURS.write(self, {h.PROTOCOL: h.PROTOCOL_VERSION})
+        out = {} if self.foreign else {h.PROTOCOL: h.PROTOCOL_VERSION}
+        _write_payload(self.payload, out)
+        return FOREIGN.write(self, out) if self.foreign else OURS.write(self, out)
 
     def scope(self, app: str, function: str) -> str:
         """What a signature binds the arguments to."""
@@ -115,8 +115,9 @@ class Answer:
 
     def headers(self) -> dict[str, str]:
         """Headers that carry it; defaults are left out."""
-        _whole(self.payload)
-        out = _ANSWER.write(self, {h.STATUS: self.status.value})
+        out = {h.STATUS: self.status.value}
+        _write_payload(self.payload, out)
+        _ANSWER.write(self, out)
         return _ERROR.write(self, out) if self.status is Status.ERROR else out
 
     def scope(self) -> str:
@@ -173,7 +174,7 @@ def _version(headers: Mapping[str, str]) -> str | None:
 
 def _read_foreign(headers: Mapping[str, str], body: bytes, call: CallId, reply: Inbox, queued: bool) -> Call:
     found = FOREIGN.read(headers, queued=queued)
-    given = found.pop("payload.content_type", "").partition(";")[0].strip().lower()
+    given = found.pop("content_type", "").partition(";")[0].strip().lower()
     found.setdefault("call", call)
     found.setdefault("reply", reply)
     return Call(payload=Payload(content_type=(given or JSON) if body else "", body=body), foreign=True, **found)
@@ -190,18 +191,19 @@ def read_answer(headers: Mapping[str, str], body: bytes) -> Answer:
 
 def _read_payload(found: dict[str, Any], body: bytes) -> Payload:
     """Takes the payload's fields out of what was found."""
-    blob, reference = found.pop("payload.blob", None), found.pop("payload.reference", "")
+    blob, reference = found.pop("blob", None), found.pop("reference", "")
     return Payload(
-        content_type=found.pop("payload.content_type", ""),
+        content_type=found.pop("content_type", ""),
         body=body,
-        signature=found.pop("payload.signature", ""),
+        signature=found.pop("signature", ""),
         blob=replace(blob, reference=reference) if blob is not None else None,
     )
 
 
-def _whole(payload: Payload) -> None:
+def _write_payload(payload: Payload, out: dict[str, str]) -> None:
     if payload.end:
         raise AssertionError("a payload whose end is apart must be stored, or made whole, before it is sent")
+    _PAYLOAD.write(payload, out)
 
 
 _STATUSES = {status.value: status for status in Status}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +22,8 @@ Read = Callable[[str, str], Any]
 
 MOST_TEXT = 500
 """Characters of an error's text that go into a header."""
+KNOWN = 256
+"""Texts of a kind that need not be looked at again."""
 MAX_CODE = 999
 MAX_WORKER = 64
 MAX_PARENT = 64
@@ -37,7 +39,7 @@ class Field:
     """A row: one attribute in one header."""
 
     name: str
-    """The attribute; of the payload, with a dot."""
+    """The attribute."""
     header: str
     default: Any
     write: Write
@@ -46,22 +48,39 @@ class Field:
     """A plain NATS client may set it, and it stays on such a call; without the protocol it means nothing otherwise."""
     queued: bool = False
     """Only what lies in a stream has it, for those who hand on or try again write it; a plain call may not."""
+    usual: bool = False
+    """Most messages have it."""
 
 
 class Fields:
-    """Some rows of a table, in both directions."""
+    """Some rows of a table, in both directions.
 
-    def __init__(self, rows: Sequence[Field]) -> None:
-        self._rows = tuple(rows)
-        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*(row.name for row in rows))
-        self._defaults = tuple(row.default for row in rows)
-        self._by_header = {row.header: row for row in rows} | {row.header.lower(): row for row in rows}
+    Every message is written and read here, so rows that mostly have their defaults are passed over together.
+    """
+
+    def __init__(self, rows: Sequence[Field], payload: Sequence[Field] = ()) -> None:
+        """``payload`` are rows of the record's payload, which are read along with the others."""
+        self._usual = [row for row in rows if row.usual]
+        rare = [row for row in rows if not row.usual]
+        self._rare = tuple(rare)
+        self._values: Callable[[Any], object] = attrgetter(*(row.name for row in rare)) if rare else _nothing
+        defaults = tuple(row.default for row in rare)
+        self._defaults: object = defaults if len(defaults) > 1 else defaults[0] if defaults else None
+        self._by_header = {row.header: (row.name, row.read) for row in (*payload, *rows)}
+        self._by_lower = {row.header.lower(): row.header for row in (*payload, *rows)}
+        self._queued = {row.name: row.header for row in rows if row.queued}
 
     def write(self, record: object, out: dict[str, str]) -> dict[str, str]:
         """Add the headers of a record to ``out``, and return it; defaults are left out."""
-        for row, value, default in zip(self._rows, self._values(record), self._defaults, strict=True):
-            if value != default:
+        for row in self._usual:
+            value = getattr(record, row.name)
+            if value != row.default:
                 out[row.header] = row.write(value)
+        if self._values(record) != self._defaults:
+            for row in self._rare:
+                value = getattr(record, row.name)
+                if value != row.default:
+                    out[row.header] = row.write(value)
         return out
 
     def read(self, headers: Mapping[str, str], *, queued: bool = True) -> dict[str, Any]:
@@ -70,29 +89,43 @@ class Fields:
         Raises `ProtocolError`; also for a row that only queued messages have, unless this one is ``queued``.
         """
         found: dict[str, Any] = {}
+        get = self._by_header.get
         for header, text in headers.items():
-            row = self._by_header.get(header) or self._by_header.get(header.lower())
-            if row is None:
-                continue
-            if row.name in found:
-                raise ProtocolError(f"{row.header} is there twice")
-            if row.queued and not queued:
-                raise ProtocolError(f"{row.header} is not for callers: it is busfn's own, on calls that it has queued")
-            found[row.name] = row.read(row.header, text)
+            row = get(header)
+            if row is not None:
+                found[row[0]] = row[1](header, text)
+            elif (name := self._by_lower.get(header.lower())) is not None:
+                self._read_odd(found, headers, name, text)
+        if not queued:
+            self._refuse_queued(found)
         return found
+
+    def _read_odd(self, found: dict[str, Any], headers: Mapping[str, str], header: str, text: str) -> None:
+        """A header whose name is written in another way."""
+        name, read = self._by_header[header]
+        if name in found or header in headers:
+            raise ProtocolError(f"{header} is there twice")
+        found[name] = read(header, text)
+
+    def _refuse_queued(self, found: Mapping[str, Any]) -> None:
+        for name, header in self._queued.items():
+            if name in found:
+                raise ProtocolError(f"{header} is not for callers: it is busfn's own, on calls that it has queued")
+
+
+def _nothing(_: Any) -> None:
+    """There are no such rows."""
 
 
 def _number(name: str, header: str, most: int, default: int = 0, **flags: bool) -> Field:
-    return Field(name, header, default, str, lambda given, text: border.parse_number(given, text, most), **flags)
+    return Field(name, header, default, str, partial(border.parse_number, most=most), **flags)
 
 
 def _text(name: str, header: str, most: int, **flags: bool) -> Field:
-    write = partial(_one_line, most)
-    return Field(name, header, "", write, lambda given, text: border.parse_text(given, text, most), **flags)
-
-
-def _one_line(most: int, text: str) -> str:
-    return border.one_line(text, most)
+    write, read = partial(border.one_line, most=most), partial(border.parse_text, most=most)
+    if flags.get("usual"):  # most messages have one of a few
+        return Field(name, header, "", lru_cache(KNOWN)(write), lru_cache(KNOWN)(read), **flags)
+    return Field(name, header, "", write, read, **flags)
 
 
 def _error_text(text: str) -> str:
@@ -133,24 +166,27 @@ def _range_text(select: tuple[int, int]) -> str:
     return f"{select[0]}:{select[1]}"
 
 
+def _inbox_text(inbox: str) -> str:
+    return border.one_line(inbox, border.MAX_INBOX)
+
+
 def _took_text(seconds: float) -> str:
     return f"{min(seconds, border.MAX_SECONDS):.9f}"
 
 
-CALL = Field("call", h.CALL, "", str, border.parse_call_id)
+CALL = Field("call", h.CALL, "", str, border.parse_call_id, usual=True)
 INDEX = _number("index", h.INDEX, border.MAX_INDEX, foreign=False)
 COUNT = _number("count", h.COUNT, border.MOST_COUNT, foreign=False)
 
 PAYLOAD = (
-    _text("payload.content_type", h.CONTENT_TYPE, MAX_CONTENT_TYPE),
-    _text("payload.signature", h.SIGNATURE, MAX_SIGNATURE, foreign=False),
-    Field("payload.blob", h.BLOB, None, BlobRef.encode, lambda _, text: BlobRef.decode(text), foreign=False),
-    Field("payload.reference", h.BLOB_REFERENCE, "", str, lambda _, text: check_reference(text), foreign=False),
+    _text("content_type", h.CONTENT_TYPE, MAX_CONTENT_TYPE, usual=True),
+    _text("signature", h.SIGNATURE, MAX_SIGNATURE, foreign=False),
+    Field("blob", h.BLOB, None, BlobRef.encode, lambda _, text: BlobRef.decode(text), foreign=False),
+    Field("reference", h.BLOB_REFERENCE, "", str, lambda _, text: check_reference(text), foreign=False),
 )
 
 CALLS = (
     CALL,
-    *PAYLOAD,
     INDEX,
     COUNT,
     Field("select", h.SELECT, None, _range_text, _range, foreign=False),
@@ -158,22 +194,21 @@ CALLS = (
     _number("crashes", h.CRASHES, border.MAX_CRASHES),
     _number("deadline", h.DEADLINE, border.MAX_MOMENT),
     _number("not_before", h.NOT_BEFORE, border.MAX_MOMENT, queued=True),
-    Field("reply", h.REPLY, border.NO_INBOX, partial(_one_line, border.MAX_INBOX), border.parse_inbox, queued=True),
+    Field("reply", h.REPLY, border.NO_INBOX, _inbox_text, border.parse_inbox, queued=True),
     _text("parent", h.PARENT, MAX_PARENT, foreign=False),
     Field("path", h.PATH, (), _path_text, _path, foreign=False),
-    Field("accept", h.ACCEPT, "", partial(_one_line, MAX_CONTENT_TYPE), _accepted),
-    Field("trace", h.TRACE, "", partial(_one_line, MAX_TRACE), _trace),
+    Field("accept", h.ACCEPT, "", partial(border.one_line, most=MAX_CONTENT_TYPE), _accepted),
+    Field("trace", h.TRACE, "", partial(border.one_line, most=MAX_TRACE), _trace),
 )
 
 ANSWERS = (
     CALL,
-    *PAYLOAD,
     INDEX,
     COUNT,
-    _text("worker", h.WORKER, MAX_WORKER),
+    _text("worker", h.WORKER, MAX_WORKER, usual=True),
     _text("function", h.FUNCTION, MAX_FUNCTION),
     _number("sequence", h.SEQUENCE, border.MAX_SEQUENCE),
-    Field("took", h.TOOK, 0.0, _took_text, border.parse_seconds),
+    Field("took", h.TOOK, 0.0, _took_text, border.parse_seconds, usual=True),
 )
 
 ERRORS = (

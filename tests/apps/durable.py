@@ -88,6 +88,17 @@ def held(path: str, ballast: bytes = b"") -> str:
 
 
 @app.function(max_containers=2)
+def own_id(path: str = "") -> str | None:
+    """The id of its call; with a path, it is written there, and the body runs until somebody makes ``path.go``."""
+    if path:
+        log(path, busfn.current_function_call_id())
+        deadline = time.monotonic() + 30
+        while not Path(path + ".go").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    return busfn.current_function_call_id()
+
+
+@app.function(max_containers=2)
 def uneven(path: str) -> None:
     """Takes ten milliseconds; or, with a path, as long as the file is missing."""
     time.sleep(0.01)

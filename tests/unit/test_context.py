@@ -27,7 +27,7 @@ def test_a_running_input_knows_its_ids():
     with running(INNER):
         assert current_input() is INNER
         assert current_input_id() == "call2-7"
-        assert current_function_call_id() == "call2"
+        assert current_function_call_id() == "a.g.call2"
 
 
 def test_after_an_input_the_one_around_it_runs_again():

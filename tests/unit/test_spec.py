@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import InvalidError, ProtocolError
-from busfn.spec import CLOUD_OPTIONS, FunctionOptions, FunctionSpec, Options, Scaling, Start
+from busfn.spec import CLOUD_OPTIONS, FunctionOptions, FunctionSpec, Options, Retries, Scaling, Start
 
 seconds = st.one_of(st.integers(1, 10**6), st.floats(1e-3, 1e6))
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -249,3 +249,30 @@ def test_a_moment_that_the_clock_cannot_tell_is_too_far_away():
 def test_type_checkers_know_every_option():
     known = {field.name for kind in (Options, Scaling) for field in dataclasses.fields(kind)} - {"scaling"}
     assert FunctionOptions.__annotations__.keys() == known
+
+
+YEAR = 365 * 86_400.0
+
+
+@pytest.mark.parametrize("at", [1e9 + YEAR, dt.datetime.fromtimestamp(1e9 + YEAR), 0, 5e8])
+def test_a_start_within_a_year_is_taken(at):
+    assert Start(at=at).check(1e9).not_before(1e9) >= 0
+
+
+@pytest.mark.parametrize("at", [1e9 + YEAR + 1, dt.datetime(2400, 1, 1), 1e17])
+def test_a_start_more_than_a_year_ahead_is_refused(at):
+    with pytest.raises(InvalidError, match="`at` is more than 365 days ahead"):
+        Start(at=at).check(1e9)
+
+
+@pytest.mark.parametrize("name", ["timeout", "startup_timeout", "scaledown_window"])
+def test_times_have_a_bound(name):
+    assert Options.parse({name: YEAR})
+    with pytest.raises(InvalidError, match=f"`{name}` must be more than 0 seconds and at most 365 days"):
+        Options.parse({name: YEAR + 1})
+
+
+def test_retries_have_a_bound():
+    Retries(max_retries=1_000_000)
+    with pytest.raises(InvalidError, match="`max_retries` must be at most 1000000"):
+        Retries(max_retries=1_000_001)

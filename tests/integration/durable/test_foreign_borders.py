@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import durable
 import nats
 import pytest
 from nats.aio.client import Client
 
+from busfn import errors
 from busfn.binding import DEFAULT
 from busfn.ids import new_call_id
 from busfn.invoke.deadletters import DeadLetter, Filter
@@ -184,6 +186,57 @@ async def test_a_caller_of_another_protocol_is_told_so(version: str) -> None:
     answer = await ask("square", 4, Busfn_Protocol=version, Busfn_Call="abc1")
     assert "not supported" in answer.headers["Nats-Service-Error"]
     assert answer.headers["Busfn-Call"] == "abc1"
+
+
+async def written(path: str) -> str:
+    """What the body has written."""
+    async with asyncio.timeout(30):
+        while not runs(path):
+            await asyncio.sleep(0.02)
+    return Path(path).read_text().strip()
+
+
+@pytest.mark.parametrize("how", ["stop", "terminate"])
+async def test_a_call_whose_caller_waits_is_not_cancelled_by_others(path: str, how: str) -> None:
+    waiting = asyncio.create_task(durable.own_id.remote.aio(path))
+    call = await written(path)
+    async with client() as connection:
+        await connection.publish("busfn.main.ctl.durable.own_id", f"{call.rpartition('.')[2]} {how}".encode())
+        for number in range(20_000):
+            await connection.publish("busfn.main.ctl.durable.own_id", b"c%d terminate" % number)
+        await connection.flush()
+    assert await durable.square.remote.aio(3) == 9
+    Path(path + ".go").touch()
+    assert await waiting == call
+    assert runs(path) == 1
+
+
+async def test_a_result_of_another_function_is_none_of_the_call(path: str) -> None:
+    """Whoever may queue calls of one function cannot answer those of another one."""
+    victim = await durable.own_id.spawn.aio(path)
+    await written(path)
+    call = victim.object_id.rpartition(".")[2]
+    await queue("square", call, 4)
+    link = DEFAULT.require("a test").link
+    subject = link.subjects.result("durable", "square", call, 0)
+    async with asyncio.timeout(30):
+        while not await asyncio.to_thread(lambda: link.portal.run(link.bus.queues.latest("BUSFN_main_RES", subject))):
+            await asyncio.sleep(0.02)
+    Path(path + ".go").touch()
+    assert await victim.get.aio(timeout=30) == victim.object_id
+
+
+async def test_a_result_that_belongs_to_another_call_is_refused(path: str) -> None:
+    victim = await durable.own_id.spawn.aio(path)
+    await written(path)
+    call = victim.object_id.rpartition(".")[2]
+    async with client() as connection:
+        await connection.jetstream().publish(
+            f"busfn.main.res.durable.own_id.{call}.0", b"4", headers={"Busfn-Status": "ok", "Busfn-Call": "other"}
+        )
+    Path(path + ".go").touch()
+    with pytest.raises(errors.ProtocolError, match="belongs to another"):
+        await victim.get.aio(timeout=30)
 
 
 async def test_nobody_makes_us_publish_elsewhere() -> None:
