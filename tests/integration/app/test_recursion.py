@@ -76,4 +76,8 @@ def test_a_wait_for_workers_that_wait_in_a_chain_is_refused(way: str) -> None:
     """Also where each of them has handed over a call, and then waits for it."""
     with pytest.raises(errors.ExecutionError, match=r"recursive.three -> recursive.three -> .*max_containers"):
         recursive.three.remote(way, 5)
+
+
+@pytest.mark.parametrize("way", recursive.THREE)
+def test_a_chain_of_as_many_waits_as_there_may_be_workers_ends(way: str) -> None:
     assert recursive.three.remote(way, 2) == 2
