@@ -228,7 +228,8 @@ class Member(Form):
         for written, member in self._members:
             if type(written) is type(value) and written == value:
                 return member
-        if self._open and type(value) in (int, str, float, bool, type(None)):
+        scalars = (int,) if issubclass(self._kind, enum.Flag) else (int, str, float, bool, type(None))
+        if self._open and type(value) in scalars:
             try:
                 return self._kind(value)
             except Exception:  # a class's own `_missing_` may raise anything

@@ -295,6 +295,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (dict[int, int], {"1": 1, "01": 2}, "must be a whole number, not '01'"),
     (dict[dt.date, int], {"2026-01-02": 1, "20260102": 2}, "whose keys differ"),
     (dict[list[int], int], {"a": 1}, "`p key` must be a list"),
+    (Bits, False, "`p` must be one of 1, 2, not False"),
     (Odd, 1, "`p` must be one of 'ONE', 'TWO'"),
     (Opaque, {"a": 1}, "`p` must be a Opaque, which cannot be sent"),
     (list[Opaque], [1], "`p[0]` must be a Opaque"),
