@@ -62,13 +62,13 @@ def test_a_server_that_outlives_its_stack_makes_room_for_the_next_start(
     own_up.process.kill()
     own_up.process.communicate()
     assert own_up.start().startswith("ready")
-    wait_gone(server, 0.0)
+    wait_gone(server)
     assert len(servers_of(folder)) == 1
     own_up.busfn("deploy", script(APP))
     assert waiting.get(timeout=30) == 4
     [server] = servers_of(folder)
     assert own_up.stop() == 0
-    wait_gone(server, 0.0)
+    wait_gone(server)
     for pid in parts:
         wait_gone(pid, 60)
 
@@ -82,7 +82,7 @@ def test_a_stack_whose_guardian_was_killed_can_be_stopped(own_up: Any) -> None:
     began = time.monotonic()
     assert own_up.stop() == 0
     assert time.monotonic() - began < 20
-    wait_gone(server, 0.0)
+    wait_gone(server)
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def test_a_store_has_one_server(tmp_path, store_owner, monkeypatch):
         wait_gone(guardian)
     os.kill(server, 0)
     owner.communicate("", timeout=30)  # it stops its server, whose guardian is missing
-    wait_gone(server, 0.0)
+    wait_gone(server)
     EmbeddedServer.launch(store_dir=tmp_path / "store").wait_ready().stop()
 
 
@@ -228,7 +228,7 @@ async def test_a_server_that_has_outlived_its_owner_makes_room_for_the_next(
             wait_gone(guardian)
     sequence = await bus.queues.enqueue(f"{name}.a", b"accepted")
     server = await start_server(tmp_path / "store")
-    wait_gone(pid, 0.0)
+    wait_gone(pid)
     after = await connected(server.address)
     stored = await after.queues.peek(name, sequence)
     assert stored is not None
@@ -254,7 +254,7 @@ def test_a_stop_is_bounded(tmp_path, killed, monkeypatch):
     began = time.monotonic()
     server.stop()
     assert time.monotonic() - began < 10
-    wait_gone(server.pid, 0.0)
+    wait_gone(server.pid)
     assert not directory.exists()
 
 
