@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from busfn.errors import ProtocolError
+from busfn.protocol.codecs.collisions import check_collisions
 from busfn.protocol.forms.form import ANYTHING, Definitions, Form, Misfit, Run, Schema, refusal, shown
 from busfn.protocol.shapes import is_dict, is_mapping
 
@@ -13,6 +15,7 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,4000})", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _WORDS = {"true": True, "false": False, "null": None}
 _LISTS = (list, tuple, set, frozenset)
+_HASHED = (set, frozenset)
 
 
 class Items(Form):
@@ -29,8 +32,10 @@ class Items(Form):
         if self._item is not ANYTHING:
             items = self._converted(items, run)
         try:
+            if any(self._make is kind for kind in _HASHED):
+                check_collisions(items)
             return self._make(items)
-        except TypeError as error:  # unhashable
+        except (TypeError, ProtocolError) as error:  # unhashable, or too many with one hash
             raise Misfit(f": {error}") from None
 
     def schema(self, sent: bool, definitions: Definitions) -> Schema:
@@ -135,7 +140,13 @@ class Entries(Form):
     def read(self, value: Any, run: Run) -> Any:
         if not is_mapping(value):
             raise refusal(value, "an object")
-        made = {self._read_key(key, run): self._read_item(key, item, run) for key, item in value.items()}
+        keys = [self._read_key(key, run) for key in value]
+        try:
+            check_collisions(keys)
+        except ProtocolError as error:
+            raise Misfit(f": {error}") from None
+        items = (self._read_item(key, item, run) for key, item in value.items())
+        made = dict(zip(keys, items, strict=True))
         if len(made) != len(value):
             raise Misfit(" must be an object whose keys differ, also after they are read")
         return self._make(made)

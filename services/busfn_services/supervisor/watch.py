@@ -15,6 +15,9 @@ BEAT_AFTER = 0.1
 BEAT_EVERY = 3.0
 GRACE = 2.0
 """Seconds that a body over its time has to react before its worker is killed."""
+INTERRUPT_EVERY = 0.5
+"""Seconds between interruptions, of which a worker heeds one for each input. Of a chunk, the input that runs may have
+been started a little later than was noted, so that the first one comes before its time is over."""
 
 
 class Duty(Enum):
@@ -32,6 +35,7 @@ class _Seen:
     renewed: float
     beaten: float = -BEAT_EVERY
     interrupted: float = 0.0
+    """When an interruption was last due."""
 
 
 @dataclass(slots=True)
@@ -73,7 +77,7 @@ class Watch:
     def _overdue(self, seen: _Seen, entry: Entry, now: float) -> list[Duty]:
         if now - entry.started >= self.timeout + GRACE:
             return [Duty.KILL]
-        if seen.interrupted != entry.started:
-            seen.interrupted = entry.started
+        if now - max(seen.interrupted, entry.started) >= min(INTERRUPT_EVERY, self.timeout):
+            seen.interrupted = now
             return [Duty.INTERRUPT]
         return []

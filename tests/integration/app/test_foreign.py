@@ -185,3 +185,15 @@ async def test_a_generator_is_closed_when_its_consumers_inbox_is_gone(folder: st
     async with asyncio.timeout(20):
         while not (Path(folder) / "closed").exists():
             await asyncio.sleep(0.01)
+
+
+async def test_colliding_integers_cost_neither_the_worker_nor_its_callers_any_time() -> None:
+    prime = (1 << 61) - 1
+    numbers = [((1 << 70) + i * prime).to_bytes(10, "big") for i in range(40_000)]
+    items = msgpack.Packer().pack_array_header(len(numbers))
+    items += b"".join(msgpack.packb(msgpack.ExtType(4, number)) for number in numbers)
+    body = msgpack.packb([msgpack.ExtType(2, items)])
+    assert len(body) > 500_000
+    answer = await ask("identity", body, Content_Type="application/msgpack", Accept="application/json")
+    assert answer.headers["Nats-Service-Error-Code"] == "400"
+    assert b"same hash" in answer.data

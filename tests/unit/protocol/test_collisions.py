@@ -19,6 +19,7 @@ from busfn.protocol.codecs.collisions import MAX_COLLISIONS, check_collisions
 from busfn.protocol.codecs.extensions import FROZENSET, MAX_INTEGER, SET
 from busfn.protocol.codecs.msgpack import NotPlain, pack, pack_items
 from busfn.protocol.codecs.unpacking import FEW, unpack
+from busfn.protocol.convert import BadCall, Interface
 
 PRIME = (1 << 61) - 1
 """Numbers that differ by a multiple of it have one hash."""
@@ -117,3 +118,23 @@ def test_integers_have_a_bound() -> None:
 @given(st.lists(st.integers(-3, 3) | st.tuples(st.integers(-2, -1)), max_size=20))
 def test_what_is_small_is_never_refused(keys: list[Any]) -> None:
     check_collisions(keys)
+
+
+def into_set(values: set[int]) -> None: ...
+def into_map(values: dict[int, int]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "value"),
+    [
+        (into_set, [5 + i * PRIME for i in range(MANY)]),
+        (into_map, {str(5 + i * PRIME): 1 for i in range(MANY)}),
+    ],
+)
+def test_what_becomes_a_set_or_a_map_by_its_annotation_is_looked_at_too(
+    function: Callable[..., None], value: Any
+) -> None:
+    begun = time.process_time()
+    with pytest.raises(BadCall, match="same hash"):
+        Interface.of(function).convert([value], {})
+    assert time.process_time() - begun < 5
