@@ -58,7 +58,7 @@ def result(body: bytes, worker: str = "w1") -> Answer:
 
 async def kept(bus: MemoryBus) -> Answer:
     """The result that a caller gets."""
-    message = await bus.queues.latest(SUBJECTS.stream("RES"), SUBJECTS.result("app", "c1", 0))
+    message = await bus.queues.latest(SUBJECTS.stream("RES"), SUBJECTS.result("app", "f", "c1", 0))
     assert message is not None
     answer = read_answer(message.headers, message.body)
     return answer.copy(payload=await fetch(bus, answer.payload))

@@ -30,7 +30,7 @@ async def arun_plain(executor: Executor, port: Port, job: Job, tasks: Tasks) -> 
     begun, run = time.perf_counter(), run_of(executor, port, job)
     executor.take(job)
     inputs = _AsyncInputs(executor, run)
-    while not inputs.over:
+    while not inputs.over:  # ends: with the last input of the message
         await tasks.run(inputs.run_some())
     count, answers = run.finish()
     port.finish(job, executor.measured(time.perf_counter() - begun, count), *answers)
