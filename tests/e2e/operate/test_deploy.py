@@ -61,12 +61,12 @@ def test_a_deployed_app_is_served_to_everyone_and_from_zero(up, app: str, script
         return answer.data
 
     assert asyncio.run(ask()) == b'"one"'
-    with pytest.raises(errors.NotFoundError, match="has version, slow"):
+    with pytest.raises(errors.NotFoundError, match="it has slow, version"):
         busfn.Function.from_name(app, "nothing").hydrate()
-    with pytest.raises(errors.NotFoundError, match="not deployed"):
+    with pytest.raises(errors.NotFoundError, match="there is no such app"):
         busfn.Function.from_name("shap", "version").hydrate()
     assert list(busfn.App.lookup(app).functions) == ["version", "slow"]
-    with pytest.raises(errors.NotFoundError, match="not deployed"):
+    with pytest.raises(errors.NotFoundError, match="there is no such app"):
         busfn.App.lookup("shap")
 
 

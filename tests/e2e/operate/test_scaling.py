@@ -359,7 +359,7 @@ def test_health_is_green_and_turns_red(own_up, app: str, script: Script, eventua
     busfn.Function.from_name(app, "quick").update_autoscaler(min_containers=1)
     eventually(lambda: len(own_up.workers(app, "quick")) == 1)
     checks = own_up.json("health")
-    assert {check["what"].split()[0] for check in checks} == {"bus", "controller", "host", "worker"}
+    assert {check["what"].split()[0] for check in checks} == {"bus", "controller", "host", "store", "worker"}
     assert all(check["ok"] for check in checks)
     pid = own_up.children()["controllerd"]
     os.kill(pid, 19)

@@ -227,6 +227,7 @@ def test_an_app_that_is_renamed_to_one_that_others_serve_keeps_its_name(
     theirs.write_text(mine.read_text().replace(app, f"{app}-theirs"))
     sessions = [serve(path) for path in (mine, theirs)]
     assert all(session.first_line() for session in sessions), [session.said for session in sessions]
+    assert busfn.Function.from_name(app, "f").remote() == "one"  # a worker runs from now on
     mine.write_text(mine.read_text().replace(app, f"{app}-theirs"))
     eventually(lambda: "is served on" in sessions[0].said)
     assert f"an app named '{app}-theirs' is being run" in sessions[0].said

@@ -48,7 +48,7 @@ USES = [
     ("function scale APP/f --min 5 --max 2", 1, "Error: `min_containers` (5) is greater than `max_containers` (2)"),
     ("function scale APP/f --max many", 2, "valid integer"),
     ("function scale APP/f --window 0", 1, "Error: `scaledown_window` must be more than 0"),
-    ("function scale APP/g --min 1", 1, "version 1 has f"),
+    ("function scale APP/g --min 1", 1, "(it has f)"),
     ("function scale nobody/f --min 1", 1, "there is no app 'nobody'"),
     ("call get nothing", 1, "it looks like app.function.0123abcd"),
     ("call get APP.f.0123abcd", 1, "there never was such a call"),
