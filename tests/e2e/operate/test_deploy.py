@@ -66,7 +66,7 @@ def test_a_deployed_app_is_served_to_everyone_and_from_zero(up, app: str, script
     with pytest.raises(errors.NotFoundError, match="there is no such app"):
         busfn.Function.from_name("shap", "version").hydrate()
     assert list(busfn.App.lookup(app).functions) == ["version", "slow"]
-    with pytest.raises(errors.NotFoundError, match="there is no such app"):
+    with pytest.raises(errors.NotFoundError, match="is not deployed"):
         busfn.App.lookup("shap")
 
 
