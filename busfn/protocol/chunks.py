@@ -36,6 +36,8 @@ class ChunkWriter:
 
     def freeze(self, row: Row) -> FrozenRow:
         """A row as it is now. Raises `SerializationError`."""
+        if SCALARS.issuperset(map(type, row)):  # most are, and this is all the time that they take
+            return row
         frozen = tuple(map(snapshot, row))
         if None in frozen and any(copy is None is not value for copy, value in zip(frozen, row, strict=True)):
             return self._codecs.encode_item(list(row), what="args")
