@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from busfn.errors import InvalidError
+from busfn.protocol.bad_call import BadCall
 from busfn.protocol.forms.build import Builder, unpacked_of
 from busfn.protocol.forms.form import ANYTHING, Form, Misfit, Run, explain
 from busfn.protocol.forms.hints import parameters_of
@@ -19,10 +19,6 @@ _BY_PLACE, _REST, _MORE = (
     inspect.Parameter.VAR_POSITIONAL,
     inspect.Parameter.VAR_KEYWORD,
 )
-
-
-class BadCall(InvalidError):
-    """The arguments do not fit the function; it was not run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from busfn import errors
+from busfn.protocol.bad_call import BadCall
 from busfn.protocol.codecs import MSGPACK, Codecs, Payload, msgpack
-from busfn.protocol.convert import BadCall
 from busfn.protocol.exceptions.capture import Skip, bare, capture, summary
 from busfn.protocol.exceptions.failure import Failure
 from busfn.protocol.exceptions.rebuild import rebuild

@@ -13,7 +13,7 @@ from busfn.errors import DeserializationError, FunctionTimeoutError, InternalFai
 from busfn.invoke.deadletters import drop_letter
 from busfn.invoke.payloads import DEAD, discard, hold, let_go, stow, sweep
 from busfn.protocol import headers as h
-from busfn.protocol.convert import BadCall
+from busfn.protocol.bad_call import BadCall
 from busfn.protocol.envelope import Answer, Call, Status
 from busfn.spec import FunctionSpec
 from busfn.streams import RETENTION

@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busfn.errors import ProtocolError
+from busfn.protocol.bad_call import BadCall
 from busfn.protocol.codecs.collisions import MAX_COLLISIONS, check_collisions
 from busfn.protocol.codecs.extensions import FROZENSET, MAX_INTEGER, SET
 from busfn.protocol.codecs.msgpack import NotPlain, pack, pack_items
 from busfn.protocol.codecs.unpacking import FEW, unpack
-from busfn.protocol.convert import BadCall, Interface
+from busfn.protocol.convert import Interface
 
 PRIME = (1 << 61) - 1
 """Numbers that differ by a multiple of it have one hash."""

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from busfn import errors
 from busfn.errors import ProtocolError, RemoteError
+from busfn.protocol.bad_call import BadCall
 from busfn.protocol.codecs import MSGPACK, Codecs
 from busfn.protocol.codecs.msgpack import pack
-from busfn.protocol.convert import BadCall
 from busfn.protocol.exceptions import capture as capturing
 from busfn.protocol.exceptions import rebuild as rebuilding
 from busfn.protocol.exceptions.failure import (

@@ -34,9 +34,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from busfn.protocol.bad_call import BadCall
 from busfn.protocol.codecs import Codecs, Payload
 from busfn.protocol.codecs.json import decode, encode
-from busfn.protocol.convert import BadCall, Interface
+from busfn.protocol.convert import Interface
 from busfn.protocol.forms.build import form_of
 from busfn.protocol.forms.form import Misfit, Run, explain
 from busfn.protocol.forms.scalars import parse_duration
