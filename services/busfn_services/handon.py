@@ -15,7 +15,7 @@ from busfn.invoke.delays import overflow_at
 from busfn.invoke.liveness import SILENCE
 from busfn.protocol import headers as h
 from busfn.protocol.admission import Way, check_job, check_start
-from busfn.protocol.border import NO_INBOX, CallId, Inbox, inbox_or_none, is_call_id, one_line, parse_call_id
+from busfn.protocol.border import NO_CALL, NO_INBOX, CallId, Inbox, inbox_or_none, is_call_id, one_line, parse_call_id
 from busfn.protocol.codecs import JSON, Codecs, Payload
 from busfn.protocol.envelope import Answer, Call, Status, id_of, read_call
 from busfn.protocol.failure import encode_failure, error_code, summary
@@ -78,7 +78,8 @@ def _read(message: Message, way: Way) -> Call:
         check_job(call, own)
         return call
     reply = NO_INBOX if way is Way.OVERFLOW else inbox_or_none(message.reply)
-    return read_call(message.headers, message.body, call=new_call_id(), reply=reply, queued=way is Way.OVERFLOW)
+    call = read_call(message.headers, message.body, call=NO_CALL, reply=reply, queued=way is Way.OVERFLOW)
+    return call if call.call else call.copy(call=new_call_id())
 
 
 def _refuse_malformed(context: Context, message: Message, way: Way, error: ProtocolError) -> None:
